@@ -1,0 +1,117 @@
+"""Weights on disk: one safetensors file and, beside it, JSON metadata. Never pickle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from dcfst_core.errors import CheckpointError
+from dcfst_core.model import Architecture, DCFSTNet
+
+WEIGHTS_NAME = "dcfst_resnet18.safetensors"
+
+
+def default_weights_path() -> Path:
+    """The weights that come with the package, whichever way it was installed."""
+    return Path(str(files("dcfst_core"))) / "weights" / WEIGHTS_NAME
+
+
+def save_model(
+    model: DCFSTNet,
+    path: str | Path,
+    metadata: dict[str, Any],
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write `path` (.safetensors) and the JSON file beside it.
+
+    Floating-point tensors are stored as `dtype`; the statistics of the normalisation layers, which
+    half precision can overflow, stay float32.
+    """
+    path = Path(path)
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and "running_" not in name:
+            tensor = tensor.to(dtype)
+        tensors[name] = tensor.detach().cpu().contiguous()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, str(path))
+    described = {**metadata, "architecture": vars(model.architecture)}
+    path.with_suffix(".json").write_text(json.dumps(described, indent=2) + "\n")
+
+
+def load_model(weights: str | Path | None = None, device: str | torch.device = "cpu") -> DCFSTNet:
+    """Load a network for inference, in float32.
+
+    `weights`: a .safetensors file with its .json beside it; None takes the packaged one.
+    Raises CheckpointError when a file is missing, damaged, or does not fit the network.
+    """
+    path = Path(weights) if weights is not None else default_weights_path()
+    metadata = _read_metadata(path)
+    try:
+        tensors = load_file(str(path))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"expected safetensors weights in {path}; the file cannot be read ({error}): "
+            "it is cut short or damaged, so fetch or export it again"
+        ) from error
+    model = DCFSTNet(_architecture(metadata, path))
+    _check_tensors(tensors, model, path)
+    model.load_state_dict(tensors)
+    model.metadata = metadata
+    return model.to(device).eval()
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(
+            f"expected a weights file at {path}; there is none. Give the path of a .safetensors "
+            "file, or reinstall the package to get the one it ships with"
+        )
+    described = path.with_suffix(".json")
+    if not described.is_file():
+        raise CheckpointError(f"expected {described.name} beside {path}; copy both files together")
+    try:
+        metadata = json.loads(described.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"expected JSON in {described}; got: {error}") from error
+    if not isinstance(metadata, dict):
+        raise CheckpointError(f"expected a JSON object in {described}; got {type(metadata)}")
+    return metadata
+
+
+def _architecture(metadata: dict[str, Any], path: Path) -> Architecture:
+    given = metadata.get("architecture", {})
+    known = {field.name for field in fields(Architecture)}
+    if not isinstance(given, dict) or not set(given) <= known:
+        raise CheckpointError(
+            f"expected architecture fields among {sorted(known)} in the JSON beside {path}; "
+            f"got {given!r}"
+        )
+    return Architecture(**given)
+
+
+def _check_tensors(tensors: dict[str, torch.Tensor], model: DCFSTNet, path: Path) -> None:
+    wanted = model.state_dict()
+    missing = sorted(set(wanted) - set(tensors))
+    unknown = sorted(set(tensors) - set(wanted))
+    if missing or unknown:
+        raise CheckpointError(
+            f"expected the {len(wanted)} tensors of DCFSTNet in {path}; {len(missing)} are "
+            f"missing (first: {missing[:3]}) and {len(unknown)} are unknown "
+            f"(first: {unknown[:3]}): these are weights of another network"
+        )
+    for name, value in wanted.items():
+        if tensors[name].shape != value.shape:
+            raise CheckpointError(
+                f"expected {name} of shape {tuple(value.shape)} in {path}; "
+                f"got {tuple(tensors[name].shape)}"
+            )
+        if not bool(torch.isfinite(tensors[name]).all()):
+            raise CheckpointError(f"expected finite weights in {path}; {name} holds NaN or Inf")

@@ -1,0 +1,235 @@
+"""`dcfst eval`: one-pass evaluation on a data set, with tables, JSON, plots and a report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dcfst_core.cli.options import (
+    OptionError,
+    add_tracker_options,
+    apply_threads,
+    chosen_device,
+    positive_int,
+    tracker_config,
+)
+from dcfst_core.evaluation.ablations import ablations
+from dcfst_core.evaluation.absence import AbsenceCase, absence_table, measure_absences
+from dcfst_core.evaluation.datasets import FORMATS, load_sequences
+from dcfst_core.evaluation.one_pass import run_one_pass, truncate
+from dcfst_core.evaluation.results import SequenceResult, load_result
+from dcfst_core.evaluation.sequences import Sequence as VideoSequence
+from dcfst_core.evaluation.summary import (
+    Evaluation,
+    auc_table,
+    comparison_table,
+    evaluate,
+    sequence_table,
+)
+from dcfst_core.evaluation.trackers import TrackerSpec
+from dcfst_core.machine import describe_machine
+
+OPENCV_TRACKERS = ("mil", "csrt", "kcf", "nano", "vit")
+
+
+def add_command(commands: Any) -> None:
+    """Add the `eval` command to the parser."""
+    parser = commands.add_parser(
+        "eval",
+        help="measure accuracy and speed on a data set",
+        description="One-pass evaluation. The first frame is left out of the metrics, as in "
+        "published tables. Results are written sequence by sequence; a second run with the same "
+        "settings, weights and code goes on where the first one stopped.",
+    )
+    parser.add_argument("root", type=Path, help="folder of the data set")
+    parser.add_argument(
+        "--format", default="otb", choices=sorted(FORMATS), help="its layout (default: otb)"
+    )
+    parser.add_argument("--name", default="dcfst", help="the tracker's name in tables and files")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/eval"), help="folder of result files (runs/eval)"
+    )
+    parser.add_argument("--json", type=Path, help="write all scores to this file")
+    parser.add_argument(
+        "--sequences", nargs="+", default=[], metavar="NAME", help="only these sequences"
+    )
+    parser.add_argument(
+        "--frames", type=positive_int, metavar="N", help="only the first N frames of each"
+    )
+    parser.add_argument(
+        "--ablations",
+        action="store_true",
+        help="also run without trained head, without refinement, without update",
+    )
+    parser.add_argument(
+        "--untrained",
+        metavar="FILE",
+        help="weights from before training, for --ablations; default: random projections of "
+        "plain trunk features",
+    )
+    parser.add_argument(
+        "--compare",
+        nargs="+",
+        default=[],
+        metavar="RESULTS",
+        help="folders of other trackers' result files, or OpenCV's trackers to run: mil, csrt, "
+        "kcf, nano:BACKBONE.onnx,HEAD.onnx, vit:MODEL.onnx",
+    )
+    parser.add_argument(
+        "--compare-only",
+        action="store_true",
+        help="do not run DCFST: score and plot only what --compare names",
+    )
+    parser.add_argument(
+        "--workers", type=positive_int, default=1, metavar="N", help="processes (default: 1)"
+    )
+    parser.add_argument(
+        "--plots", type=Path, metavar="DIR", help="write success and precision plots as PNG"
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write report.md with plots and filmstrips"
+    )
+    parser.add_argument(
+        "--calibration", action="store_true", help="show how far scores predict overlap"
+    )
+    parser.add_argument(
+        "--absence",
+        action="store_true",
+        help="also hide each target for a while: is the loss reported, is the target found again",
+    )
+    parser.add_argument(
+        "--include-first-frame", action="store_true", help="count the given first box too"
+    )
+    parser.add_argument("--repeat", action="store_true", help="run again what is done already")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_tracker_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run, print tables, write files."""
+    sequences = load_sequences(options.root, options.format, options.sequences)
+    if options.frames is not None:
+        sequences = [truncate(s, options.frames) for s in sequences]
+    apply_threads(options)
+    results = _all_results(options, sequences)
+    evaluations = [
+        evaluate(name, found, sequences, options.include_first_frame)
+        for name, found in results.items()
+    ]
+    _print_tables(evaluations)
+    if options.calibration:
+        _print_calibration(results[evaluations[0].tracker], sequences)
+    absences = _absences(options, sequences) if options.absence else []
+    if options.json is not None:
+        _write_json(options, evaluations, absences)
+    if options.plots is not None:
+        from dcfst_core.evaluation.plots import write_plots
+
+        for path in write_plots(evaluations, options.plots):
+            print(f"wrote {path}", file=sys.stderr)
+    if options.report is not None:
+        from dcfst_core.evaluation.report import write_report
+
+        path = write_report(evaluations, results, sequences, options.report)
+        print(f"wrote {path}", file=sys.stderr)
+    return 0
+
+
+def _spec(options: argparse.Namespace) -> TrackerSpec:
+    return TrackerSpec(
+        options.name,
+        weights=options.weights,
+        config=tracker_config(options).to_dict(),
+        device=str(chosen_device(options)),
+    )
+
+
+def _absences(
+    options: argparse.Namespace, sequences: Sequence[VideoSequence]
+) -> list[AbsenceCase]:
+    cases = measure_absences(_spec(options).build(), sequences, progress=not options.quiet)
+    print("\n" + absence_table(cases))
+    return cases
+
+
+def _all_results(
+    options: argparse.Namespace, sequences: Sequence[VideoSequence]
+) -> dict[str, dict[str, SequenceResult]]:
+    """Results by tracker and sequence; the tracker under test comes first."""
+    specs: list[TrackerSpec] = []
+    if not options.compare_only:
+        specs.append(_spec(options))
+        specs += ablations(specs[0], options.untrained) if options.ablations else []
+    elif not options.compare:
+        raise OptionError("--compare-only: expected --compare with results or trackers")
+    folders: list[Path] = []
+    for text in options.compare:
+        # Both are checked before hours of work, not after them.
+        if text.partition(":")[0] in OPENCV_TRACKERS and not Path(text).is_dir():
+            specs.append(TrackerSpec(text.partition(":")[0], opencv=text))
+            specs[-1].build()
+        else:
+            folders.append(_result_folder(Path(text), sequences))
+    found = {}
+    for each in specs:
+        found[each.name] = run_one_pass(
+            each, sequences, options.out, options.workers, not options.quiet, options.repeat
+        )
+    for folder in folders:
+        found[folder.name] = {s.name: load_result(folder, s) for s in sequences}
+    return found
+
+
+def _result_folder(folder: Path, sequences: Sequence[VideoSequence]) -> Path:
+    if not folder.is_dir():
+        raise OptionError(
+            f"--compare: expected a folder of result files or one of {', '.join(OPENCV_TRACKERS)};"
+            f" got {str(folder)!r}"
+        )
+    load_result(folder, sequences[0])
+    return folder
+
+
+def _print_tables(evaluations: Sequence[Evaluation]) -> None:
+    print(sequence_table(evaluations[0]))
+    attributes = evaluations[0].attributes
+    if attributes:
+        print("\nAUC by attribute\n" + auc_table(evaluations, "attributes"))
+    if len(evaluations) > 1:
+        print("\nAUC by sequence\n" + auc_table(evaluations))
+        print("\n" + comparison_table(evaluations))
+
+
+def _print_calibration(
+    results: dict[str, SequenceResult], sequences: Sequence[VideoSequence]
+) -> None:
+    from dcfst_core.evaluation.calibration import calibrate
+
+    print("\n" + calibrate(results, sequences).text())
+
+
+def _write_json(
+    options: argparse.Namespace,
+    evaluations: Sequence[Evaluation],
+    absences: Sequence[AbsenceCase],
+) -> None:
+    document = {
+        "root": str(options.root),
+        "format": options.format,
+        "include_first_frame": options.include_first_frame,
+        "workers": options.workers,
+        "weights": options.weights,
+        "config": tracker_config(options).to_dict(),
+        "machine": describe_machine(),
+        "trackers": [evaluation.to_dict() for evaluation in evaluations],
+        "absences": [asdict(case) for case in absences],
+    }
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(document, indent=2) + "\n")
+    print(f"wrote {options.json}", file=sys.stderr)

@@ -1,0 +1,146 @@
+"""Options that several commands share: which weights, which settings, which device."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import dcfst_core
+from dcfst_core.config import TrackerConfig
+from dcfst_core.errors import BoxError, DCFSTError
+
+PRESETS = ("paper", "default", "fast")
+
+
+class OptionError(DCFSTError, ValueError):
+    """A command line option with a value that cannot be used."""
+
+
+def add_tracker_options(parser: argparse.ArgumentParser) -> None:
+    """Add --weights, --config, --set, --device and --threads."""
+    group = parser.add_argument_group("tracker")
+    group.add_argument(
+        "--weights", metavar="FILE", help="a .safetensors file; default: the packaged weights"
+    )
+    group.add_argument(
+        "--config",
+        default="default",
+        metavar="PRESET|FILE",
+        help="default, paper or fast, or a .yaml or .json file of tracker settings",
+    )
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change one setting, e.g. --set learning_rate=0.02; may be repeated",
+    )
+    group.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)"
+    )
+    group.add_argument(
+        "--threads", type=positive_int, metavar="N", help="CPU threads (default: all cores)"
+    )
+
+
+def apply_threads(options: argparse.Namespace) -> None:
+    """Limit torch's threads when --threads was given."""
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+
+
+def tracker_config(options: argparse.Namespace) -> TrackerConfig:
+    """Build the config from --config and --set; OptionError names what is wrong."""
+    try:
+        values = {**_base_config(options.config).to_dict(), **_assignments(options.set)}
+        return TrackerConfig.from_dict(values)
+    except OptionError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"tracker settings: {error}") from error
+
+
+def build_tracker(options: argparse.Namespace) -> dcfst_core.Tracker:
+    """Load the tracker that the options describe."""
+    apply_threads(options)
+    config = tracker_config(options)
+    return dcfst_core.load_tracker(options.weights, config, chosen_device(options))
+
+
+def chosen_device(options: argparse.Namespace) -> torch.device:
+    """The device of --device; OptionError where there is no such device."""
+    try:
+        return dcfst_core.choose_device(options.device)
+    except RuntimeError as error:
+        raise OptionError(f"--device: {error}") from error
+
+
+def parse_box(text: str) -> tuple[float, float, float, float]:
+    """Read `x,y,w,h`; BoxError where it is not four numbers.
+
+    Whether it can be tracked (finite, positive, on the image) is for the tracker to say.
+    """
+    try:
+        x, y, w, h = (float(v) for v in text.replace(";", ",").split(","))
+    except ValueError:
+        raise BoxError(
+            f"expected a box as x,y,w,h (left, top, width, height in pixels), "
+            f"e.g. 120,80,64,48; got {text!r}"
+        ) from None
+    return (x, y, w, h)
+
+
+def positive_int(text: str) -> int:
+    """Argument type: a whole number above zero."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0; got {text!r}")
+    return value
+
+
+def _base_config(name: str) -> TrackerConfig:
+    if name in PRESETS and hasattr(TrackerConfig, name):
+        preset: TrackerConfig = getattr(TrackerConfig, name)()
+        return preset
+    path = Path(name)
+    if not path.is_file():
+        known = ", ".join(p for p in PRESETS if hasattr(TrackerConfig, p))
+        raise OptionError(f"--config: expected {known} or a .yaml or .json file; got {name!r}")
+    values = _read_settings(path)
+    if not isinstance(values, dict):
+        raise OptionError(f"--config: expected settings `name: value` in {path}; got {values!r}")
+    return TrackerConfig.from_dict(values)
+
+
+def _read_settings(path: Path) -> Any:
+    if path.suffix.lower() == ".json":
+        try:
+            return json.loads(path.read_text())
+        except json.JSONDecodeError as error:
+            raise OptionError(f"--config: expected JSON in {path}; {error}") from error
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise OptionError(f"--config: expected YAML in {path}; {error}") from error
+
+
+def _assignments(pairs: list[str]) -> dict[str, Any]:
+    values = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.strip():
+            raise OptionError(f"--set: expected FIELD=VALUE; got {pair!r}")
+        try:
+            values[name.strip()] = json.loads(text.strip().lower())
+        except json.JSONDecodeError:
+            values[name.strip()] = text.strip()
+    return values

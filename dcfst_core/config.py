@@ -1,0 +1,193 @@
+"""TrackerConfig: every number of the online tracker, with unit, range and source.
+
+`paper()` is the plain DCFST of arXiv 1906.10414 with ATOM's refinement; `default()` is what a
+robot should run; `fast()` is for small CPUs. Each field's help is also its ROS parameter
+description.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+def option(
+    default: Any,
+    help: str,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] | None = None,
+) -> Any:
+    """A dataclass field that knows its help text and its permitted values."""
+    return field(
+        default=default, metadata={"help": help, "low": low, "high": high, "choices": choices}
+    )
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """Settings of `Tracker`; lengths marked "patch px" are pixels of the resized search region."""
+
+    # Search region
+    search_area_scale: float = option(
+        5.0, "side of the search region over sqrt(w * h) of the target (paper: 5)", 2.0, 10.0
+    )
+    patch_size: int = option(
+        288, "side of the resized search region, px, a multiple of 16 (paper: 288)", 96, 640
+    )
+    # Sample RoIs and regressor
+    grid_size: int = option(31, "sample RoIs along each side, N = size^2 (paper: 31)", 5, 61)
+    grid_spacing: float = option(
+        8.0, "distance of neighbouring RoI centres, patch px (one cell of block3)", 1.0, 32.0
+    )
+    output_sigma_factor: float = option(
+        0.25, "sigma of the Gaussian labels over sqrt(w * h) (paper, after KCF: 1/4)", 0.01, 1.0
+    )
+    regularization: float = option(0.1, "lambda of the ridge regression (paper: 0.1)", 1e-6, 1e6)
+    # Online model
+    memory: str = option(
+        "gram",
+        "how frames are combined: average = running mean of the data matrix (paper Eq. 6), "
+        "gram = weighted least squares over all samples of all frames",
+        choices=("average", "gram"),
+    )
+    learning_rate: float = option(
+        0.03, "delta, weight of a new frame in the model (paper Eq. 6-7: 0.01)", 0.0, 1.0
+    )
+    update_interval: int = option(
+        5, "frames between model updates; delta is compounded over them (paper: 1)", 1, 1000
+    )
+    first_frame_floor: float = option(
+        0.0, "least share of the first frame in the model (paper: none)", 0.0, 0.95
+    )
+    augment_first_frame: bool = option(
+        False, "add shifted, flipped, rotated and blurred copies of the first frame (ATOM)"
+    )
+    hard_negative_threshold: float = option(
+        1.0,
+        "a second peak above this share of the main one updates the model at once; 1 = never",
+        0.0,
+        1.0,
+    )
+    hard_negative_learning_rate: float = option(
+        0.125, "delta of an update that a hard negative caused", 0.0, 1.0
+    )
+    # Localisation
+    window_strength: float = option(
+        0.3, "how much a cosine window lowers scores at the region's border (paper: 0)", 0.0, 1.0
+    )
+    subgrid_peak: bool = option(
+        True, "fit a parabola to the score peak (paper: the grid's best RoI)"
+    )
+    # Box refinement (ATOM)
+    box_refinement: bool = option(True, "refine the box with the IoU predictor")
+    box_refinement_iter: int = option(5, "gradient ascent steps (ATOM: 5)", 0, 100)
+    box_refinement_step_length: float = option(
+        0.02, "step length, in squared box sizes per unit of predicted IoU", 0.0, 1.0
+    )
+    modulation_adaptation_iter: int = option(
+        30, "steps by which the IoU predictor is fitted to the first frame (ATOM: none)", 0, 1000
+    )
+    modulation_adaptation_rate: float = option(0.1, "learning rate of those steps", 0.0, 10.0)
+    num_proposals: int = option(10, "boxes refined: one unchanged, others jittered (ATOM)", 1, 128)
+    proposal_position_jitter: float = option(
+        0.05, "largest shift of a jittered proposal, in box sizes (ATOM)", 0.0, 1.0
+    )
+    proposal_size_jitter: float = option(
+        0.1, "largest change of a jittered proposal's log size (ATOM: 0.25)", 0.0, 1.0
+    )
+    num_averaged: int = option(3, "best refined boxes that are averaged (ATOM: 3)", 1, 128)
+    position_refinement: float = option(
+        0.5, "share of the refined centre in the new centre; the rest is the score peak", 0.0, 1.0
+    )
+    size_update_rate: float = option(
+        0.3, "share of the refined size in the new size; the rest is the old size", 0.0, 1.0
+    )
+    # Judgement
+    target_not_found_threshold: float = option(
+        0.25, "a peak score below this is no sighting of the target", 0.0, 1.0
+    )
+    lost_after: int = option(
+        5, "frames without a sighting after which the target counts as lost", 1, 1000
+    )
+    reaccept_threshold: float = option(
+        0.4, "score a lost target must exceed to be followed again", 0.0, 1.0
+    )
+    reaccept_frames: int = option(
+        3, "successive frames above reaccept_threshold before tracking resumes", 1, 100
+    )
+    lost_search_tiles: int = option(
+        2, "extra search regions looked at per frame while lost, tiling the frame", 0, 16
+    )
+    # Numerics
+    precision: str = option(
+        "auto",
+        "number format of the convolutions; auto = bfloat16 or float16 where it is fast",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
+
+    def __post_init__(self) -> None:
+        for spec in fields(self):
+            _check(spec, getattr(self, spec.name))
+        if self.patch_size % 16:
+            raise ValueError(f"patch_size: expected a multiple of 16, got {self.patch_size}")
+        if self.num_averaged > self.num_proposals:
+            raise ValueError(
+                f"num_averaged: expected at most num_proposals = {self.num_proposals}, "
+                f"got {self.num_averaged}"
+            )
+
+    @classmethod
+    def paper(cls) -> TrackerConfig:
+        """Plain DCFST (arXiv 1906.10414) with ATOM's refinement as published.
+
+        The running mean of the data matrix is updated and solved again in every frame, the peak is
+        the grid's best RoI, and the refined box is taken as it is.
+        """
+        return cls(
+            memory="average",
+            learning_rate=0.01,
+            update_interval=1,
+            first_frame_floor=0.0,
+            augment_first_frame=False,
+            hard_negative_threshold=1.0,
+            window_strength=0.0,
+            subgrid_peak=False,
+            modulation_adaptation_iter=0,
+            proposal_size_jitter=0.25,
+            position_refinement=1.0,
+            size_update_rate=1.0,
+            precision="float32",
+        )
+
+    @classmethod
+    def default(cls) -> TrackerConfig:
+        """What a robot should run."""
+        return cls()
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrackerConfig:
+        """Build a config from plain values; an unknown name raises ValueError naming it."""
+        known = [spec.name for spec in fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(f"unknown tracker settings {unknown}; known ones: {known}")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values, for JSON or YAML."""
+        return dataclasses.asdict(self)
+
+
+def _check(spec: dataclasses.Field[Any], value: Any) -> None:
+    kind = type(spec.default)
+    accepted = (int, float) if kind is float else (kind,)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{spec.name}: expected {kind.__name__}, got {value!r}")
+    choices = spec.metadata["choices"]
+    if choices is not None and value not in choices:
+        raise ValueError(f"{spec.name}: expected one of {choices}, got {value!r}")
+    low, high = spec.metadata["low"], spec.metadata["high"]
+    if low is not None and not low <= value <= high:
+        raise ValueError(f"{spec.name}: expected {low} to {high}, got {value}")

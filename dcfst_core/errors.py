@@ -1,0 +1,23 @@
+"""The errors this library raises on purpose: what was expected, what came, what to do."""
+
+from __future__ import annotations
+
+
+class DCFSTError(Exception):
+    """Base of all errors raised on purpose by dcfst_core; catch it to catch them all."""
+
+
+class BoxError(DCFSTError, ValueError):
+    """A target box that cannot be tracked: not four finite numbers, empty, or off the image."""
+
+
+class FrameError(DCFSTError, ValueError):
+    """An image that is not an 8-bit frame of a supported shape."""
+
+
+class CheckpointError(DCFSTError, RuntimeError):
+    """A weights file that is missing, damaged, or of another network."""
+
+
+class SolverError(DCFSTError, RuntimeError):
+    """A ridge system that could not be factorised even with added jitter."""

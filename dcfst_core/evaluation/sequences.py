@@ -1,0 +1,153 @@
+"""One sequence of a data set, and how its frames, boxes and flags are read from files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dcfst_core.errors import DCFSTError
+from dcfst_core.evaluation.metrics import FloatArray, has_area
+from dcfst_core.video import IMAGE_SUFFIXES, natural_key
+
+
+class DatasetError(DCFSTError, ValueError):
+    """A data set that is not laid out as its format says."""
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A video with the true box of every frame.
+
+    frames: one image file each. truth_xywh: (N, 4) float64 boxes in 0-based continuous pixels;
+    NaN rows where the target is absent or the ground truth is not published. attributes: the set's
+    names for what makes the sequence hard. group: the set or class folder it lies in. origin:
+    index of the first pixel in the set's own files, and so in result files for its toolkits.
+    """
+
+    name: str
+    frames: tuple[Path, ...]
+    truth_xywh: FloatArray
+    attributes: tuple[str, ...] = ()
+    group: str = ""
+    origin: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.frames) != len(self.truth_xywh):
+            raise DatasetError(
+                f"{self.name}: expected one true box a frame; got {len(self.frames)} images and "
+                f"{len(self.truth_xywh)} boxes"
+            )
+        if not len(self.frames):
+            raise DatasetError(f"{self.name}: expected at least one frame; got none")
+        if not has_area(self.truth_xywh[:1])[0]:
+            raise DatasetError(
+                f"{self.name}: expected a box with positive size in the first frame, to start the "
+                f"tracker; got {self.truth_xywh[0].tolist()}"
+            )
+
+    @property
+    def init_box_xywh(self) -> tuple[float, float, float, float]:
+        """The true box of the first frame, in 0-based pixels."""
+        x, y, w, h = (float(v) for v in self.truth_xywh[0])
+        return (x, y, w, h)
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether any frame after the first has a published box."""
+        return bool(has_area(self.truth_xywh[1:]).any())
+
+
+def list_images(folder: Path) -> tuple[Path, ...]:
+    """Return the image files of a folder in natural order (2.jpg before 10.jpg)."""
+    if not folder.is_dir():
+        raise DatasetError(f"expected a folder of images at {folder}; there is none")
+    found = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
+    return tuple(sorted(found, key=lambda p: natural_key(p.name)))
+
+
+def read_rows(path: Path) -> list[list[float]]:
+    """Read numbers separated by commas, tabs, semicolons or spaces; one row a line.
+
+    Empty lines are skipped; `NaN` in any case is read as such. DatasetError names the line that
+    does not fit.
+    """
+    rows = []
+    for number, line in enumerate(_read_text(path).splitlines(), start=1):
+        tokens = [t for t in re.split(r"[,;\s]+", line.strip()) if t]
+        if not tokens:
+            continue
+        try:
+            rows.append([float(t) for t in tokens])
+        except ValueError:
+            raise DatasetError(
+                f"{path}, line {number}: expected numbers separated by commas or spaces; "
+                f"got {line!r}"
+            ) from None
+    return rows
+
+
+def read_boxes(path: Path, origin: int = 0) -> FloatArray:
+    """Read boxes x, y, w, h, one a line, into 0-based pixels (N, 4).
+
+    `origin` is the index of the first pixel in the file: 1 for sets published from MATLAB.
+    """
+    rows = read_rows(path)
+    wrong = next((r for r in rows if len(r) != 4), None)
+    if not rows or wrong is not None:
+        raise DatasetError(
+            f"{path}: expected lines of 4 numbers x, y, w, h; got {wrong or 'none'}"
+        )
+    boxes = np.array(rows, dtype=np.float64)
+    boxes[:, :2] -= origin
+    boxes[~has_area(boxes)] = np.nan
+    return boxes
+
+
+def read_flags(path: Path) -> np.ndarray:
+    """Read 0/1 values, in one row or one a line, as booleans; empty where the file is missing."""
+    if not path.is_file():
+        return np.zeros(0, dtype=bool)
+    return np.array([v for row in read_rows(path) for v in row]) > 0
+
+
+def hide(boxes_xywh: FloatArray, absent: np.ndarray, source: Path) -> FloatArray:
+    """Return the boxes with NaN where a flag says that the target is absent."""
+    if not len(absent):
+        return boxes_xywh
+    if len(absent) != len(boxes_xywh):
+        raise DatasetError(f"{source}: expected {len(boxes_xywh)} flags; got {len(absent)}")
+    hidden = boxes_xywh.copy()
+    hidden[absent] = np.nan
+    return hidden
+
+
+def match_lengths(name: str, frames: tuple[Path, ...], boxes: FloatArray) -> FloatArray:
+    """Pad boxes with NaN where only the first is published; cut a surplus of one line."""
+    if len(boxes) == 1 and len(frames) > 1:
+        return np.vstack((boxes, np.full((len(frames) - 1, 4), np.nan)))
+    if len(boxes) == len(frames) + 1:
+        return boxes[: len(frames)]
+    return boxes
+
+
+def attribute_names(path: Path, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names whose flag in an attribute file is set; none where there is no file."""
+    return tuple(n for n, flag in zip(names, read_flags(path), strict=False) if flag)
+
+
+def collect(items: Iterable[Path], load: Callable[[Path], Sequence]) -> list[Sequence]:
+    """Load one sequence for each path, in natural order of the paths."""
+    return [load(item) for item in sorted(items, key=lambda p: natural_key(str(p)))]
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DatasetError(f"expected an annotation file at {path}; there is none") from None
+    except UnicodeDecodeError:
+        raise DatasetError(f"{path}: expected a text file; got binary data") from None

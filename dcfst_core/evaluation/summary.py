@@ -1,0 +1,134 @@
+"""From results to scores: per sequence, per set, per attribute, and in the mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dcfst_core.evaluation.metrics import (
+    Curves,
+    SequenceScore,
+    mean_score,
+    score_sequence,
+    sequence_curves,
+)
+from dcfst_core.evaluation.results import SequenceResult
+from dcfst_core.evaluation.sequences import Sequence as VideoSequence
+from dcfst_core.tables import format_table
+
+HEADERS = ("AUC", "P20", "Pnorm", "AO", "SR.5", "SR.75", "FPS")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One tracker's scores on a set of sequences.
+
+    groups, attributes: means over the sequences of one set or class, and of one attribute.
+    curves: means over sequences, as in the papers' plots.
+    """
+
+    tracker: str
+    scores: dict[str, SequenceScore]
+    mean: SequenceScore
+    groups: dict[str, SequenceScore]
+    attributes: dict[str, SequenceScore]
+    curves: Curves
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "tracker": self.tracker,
+            "mean": self.mean.to_dict(),
+            "groups": {k: v.to_dict() for k, v in self.groups.items()},
+            "attributes": {k: v.to_dict() for k, v in self.attributes.items()},
+            "sequences": {k: v.to_dict() for k, v in self.scores.items()},
+            "success_curve": _plain(self.curves.success),
+            "precision_curve": _plain(self.curves.precision),
+            "normalised_precision_curve": _plain(self.curves.normalised_precision),
+        }
+
+
+def evaluate(
+    tracker: str,
+    results: Mapping[str, SequenceResult],
+    sequences: Sequence[VideoSequence],
+    include_first: bool = False,
+) -> Evaluation:
+    """Score a tracker's results; `results` holds one entry for each sequence name."""
+    scores, curves = {}, []
+    for sequence in sequences:
+        result = results[sequence.name]
+        truth = sequence.truth_xywh
+        scores[sequence.name] = score_sequence(
+            result.boxes_xywh, truth, result.times_s, include_first
+        )
+        curves.append(sequence_curves(result.boxes_xywh, truth, include_first))
+    groups = {s.name: (s.group,) if s.group else () for s in sequences}
+    attributes = {s.name: s.attributes for s in sequences}
+    return Evaluation(
+        tracker,
+        scores,
+        mean_score(list(scores.values())),
+        _means_by(groups, scores),
+        _means_by(attributes, scores),
+        Curves(
+            _mean_curve([c.success for c in curves]),
+            _mean_curve([c.precision for c in curves]),
+            _mean_curve([c.normalised_precision for c in curves]),
+        ),
+    )
+
+
+def sequence_table(evaluation: Evaluation) -> str:
+    """One line a sequence, then the means of the sets and of everything."""
+    rows = [(name, score.frames, *_row(score)) for name, score in evaluation.scores.items()]
+    if len(evaluation.groups) > 1:
+        for name, score in evaluation.groups.items():
+            rows.append((f"mean {name}", score.frames, *_row(score)))
+    rows.append(("mean", evaluation.mean.frames, *_row(evaluation.mean)))
+    return format_table((evaluation.tracker, "frames", *HEADERS), rows)
+
+
+def comparison_table(evaluations: Sequence[Evaluation]) -> str:
+    """One line a tracker: all metrics in the mean, and the AUC of each set."""
+    groups = list(evaluations[0].groups) if len(evaluations[0].groups) > 1 else []
+    headers = ("tracker", *HEADERS, *(f"AUC {g}" for g in groups))
+    rows = [(e.tracker, *_row(e.mean), *(e.groups[g].auc for g in groups)) for e in evaluations]
+    return format_table(headers, rows)
+
+
+def auc_table(evaluations: Sequence[Evaluation], by: str = "scores") -> str:
+    """AUC side by side: one line a sequence (`scores`) or attribute, one column a tracker."""
+    names = list(getattr(evaluations[0], by))
+    rows = [(name, *(getattr(e, by)[name].auc for e in evaluations)) for name in names]
+    rows.append(("mean", *(e.mean.auc for e in evaluations)))
+    return format_table(("AUC", *(e.tracker for e in evaluations)), rows)
+
+
+def _row(score: SequenceScore) -> tuple[float | str, ...]:
+    accuracy = (score.auc, score.precision, score.normalised_precision, score.ao, score.sr50)
+    fps = "-" if score.fps != score.fps else f"{score.fps:.1f}"
+    return (*accuracy, score.sr75, fps)
+
+
+def _means_by(
+    keys: Mapping[str, Sequence[str]], scores: Mapping[str, SequenceScore]
+) -> dict[str, SequenceScore]:
+    """Mean score for each key over the sequences that have it, in order of first appearance."""
+    members: dict[str, list[SequenceScore]] = {}
+    for name, names_keys in keys.items():
+        for key in names_keys:
+            members.setdefault(key, []).append(scores[name])
+    return {key: mean_score(found) for key, found in members.items()}
+
+
+def _mean_curve(curves: list[np.ndarray]) -> np.ndarray:
+    measured = [c for c in curves if not np.isnan(c).any()]
+    return np.mean(measured, axis=0) if measured else np.full_like(curves[0], np.nan)
+
+
+def _plain(curve: np.ndarray) -> list[float] | None:
+    return None if np.isnan(curve).any() else [float(v) for v in curve]

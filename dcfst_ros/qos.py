@@ -1,0 +1,45 @@
+"""Choosing and explaining the image subscription's quality of service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
+
+
+def choose_reliability(publishers: Sequence[Any], wanted: str) -> ReliabilityPolicy:
+    """Reliability to subscribe with: `wanted` is auto, reliable or best_effort.
+
+    auto is reliable when all publishers offer it: large images over a best-effort subscription are
+    lost in fragments when the middleware's buffers are small. With any best-effort publisher it is
+    best effort, the only policy that receives from all.
+    """
+    if wanted == "reliable":
+        return RELIABLE
+    if wanted == "best_effort":
+        return BEST_EFFORT
+    all_reliable = all(info.qos_profile.reliability == RELIABLE for info in publishers)
+    return RELIABLE if publishers and all_reliable else BEST_EFFORT
+
+
+def image_qos(reliability: ReliabilityPolicy, depth: int) -> QoSProfile:
+    """Volatile, keep-last profile for images."""
+    return QoSProfile(reliability=reliability, history=HistoryPolicy.KEEP_LAST, depth=depth)
+
+
+def describe_publishers(publishers: Sequence[Any]) -> str:
+    """One line about who publishes a topic and with which reliability and type."""
+    if not publishers:
+        return "no publishers"
+    return ", ".join(
+        f"{_full_name(info)} ({info.topic_type}, {info.qos_profile.reliability.name.lower()}, "
+        f"{info.qos_profile.durability.name.lower()})"
+        for info in publishers
+    )
+
+
+def _full_name(info: Any) -> str:
+    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"

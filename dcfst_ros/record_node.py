@@ -1,0 +1,73 @@
+"""Record images with their tracks: a video, a contact sheet, a CSV file and a printed table.
+
+ros2 run dcfst_ros record_node --ros-args -r image:=/camera/image_raw -p folder:=my_run
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+from vision_msgs.msg import Detection2DArray
+
+from dcfst_core.errors import DCFSTError
+from dcfst_ros.conversions import stamp_to_ns
+from dcfst_ros.outputs import state_qos
+from dcfst_ros.play_sequence_node import describe
+from dcfst_ros.recording import TrackRecorder
+from dcfst_ros.runner import spin_node
+
+DEPTH = 100
+
+
+class RecordNode(Node):
+    """Listens to `image`, `tracker/tracks` and `tracker/state` until it is stopped."""
+
+    def __init__(self) -> None:
+        super().__init__("record")
+        folder = self.declare_parameter("folder", "track_recording", describe("where to write"))
+        fps = self.declare_parameter("fps", 25.0, describe("speed of the written video"))
+        self.recorder = TrackRecorder(Path(folder.value), fps.value)
+        qos = QoSProfile(depth=DEPTH)
+        self.create_subscription(DiagnosticStatus, "tracker/state", self._on_state, state_qos())
+        self.create_subscription(Image, "image", self._on_image, qos)
+        self.create_subscription(Detection2DArray, "tracker/tracks", self._on_tracks, qos)
+
+    def _on_image(self, message: Image) -> None:
+        self.recorder.add_image(stamp_to_ns(message.header.stamp), message)
+
+    def _on_tracks(self, message: Detection2DArray) -> None:
+        arrival_ns = self.get_clock().now().nanoseconds
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        self.recorder.add_tracks(stamp_ns, list(message.detections), arrival_ns)
+
+    def _on_state(self, message: DiagnosticStatus) -> None:
+        values = {item.key: item.value for item in message.values}
+        if "stamp" in values:
+            seconds, _, nanoseconds = values["stamp"].partition(".")
+            stamp_ns = int(seconds) * 1_000_000_000 + int(nanoseconds)
+            score = float(values.get("score", "0"))
+            self.recorder.add_state(message.name, message.message, score, stamp_ns)
+
+
+def finish(node: RecordNode) -> None:
+    """Complete the files and print the table."""
+    node.recorder.finish()
+    print(node.recorder.table(), flush=True)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Record until stopped; returns the exit code."""
+    try:
+        return spin_node(RecordNode, args, finish)
+    except (DCFSTError, OSError) as error:
+        print(f"record_node: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

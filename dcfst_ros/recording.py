@@ -1,0 +1,176 @@
+"""Joining images, tracks and states by stamp into a video, a contact sheet and a table. No ROS."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import cv2
+
+from dcfst_core import Track, TrackState
+from dcfst_core.drawing import contact_sheet, draw_tracks, spread_indices
+from dcfst_core.video import Frame, VideoWriter
+from dcfst_ros.conversions import detection_to_box, to_rgb
+from dcfst_ros.health import percentile
+
+COLUMNS = ("frame", "stamp", "target", "x", "y", "w", "h", "score", "state", "latency_ms")
+SHEET_FRAMES = 12
+# Messages of different topics may overtake each other by a frame.
+LAG_FRAMES = 2
+
+
+@dataclass
+class _Pending:
+    image: Any
+    detections: list[Any] | None = None
+    latency_ms: float = float("nan")
+
+
+class EvenSample:
+    """Keep evenly spread items of a stream of unknown length, at most `2 * wanted` at a time."""
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted = wanted
+        self._stride = 1
+        self._count = 0
+        self._items: list[Any] = []
+        self._last: Any = None
+
+    def add(self, item: Any) -> None:
+        """Take the next item."""
+        if self._count % self._stride == 0:
+            self._items.append(item)
+            if len(self._items) >= 2 * self.wanted:
+                self._items = self._items[::2]
+                self._stride *= 2
+        self._last = item
+        self._count += 1
+
+    def result(self) -> list[Any]:
+        """At most `wanted` items, the first and the last among them."""
+        items = list(self._items)
+        if self._last is not None and items[-1] is not self._last:
+            items.append(self._last)
+        return [items[i] for i in spread_indices(len(items), self.wanted)]
+
+
+@dataclass
+class TrackRecorder:
+    """Write `track.mp4`, `track.csv` and `contact_sheet.png` into `folder` as messages come.
+
+    A frame is written once its tracks and those of the next frames came, so nothing is lost when
+    the recording is interrupted; `finish` writes the rest and the sheet.
+    """
+
+    folder: Path
+    fps: float = 25.0
+    frames_in: int = 0
+    frames_tracked: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+    latencies_ms: list[float] = field(default_factory=list)
+    _pending: dict[int, _Pending] = field(default_factory=dict)
+    _state_changes: list[tuple[int, str, TrackState, float]] = field(default_factory=list)
+    _last_boxes: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
+    _span_ns: list[int] = field(default_factory=list)
+    _written: int = 0
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._video = VideoWriter(self.folder / "track.mp4", self.fps)
+        self._file: TextIO = open(self.folder / "track.csv", "w", newline="")
+        self._rows = csv.writer(self._file, lineterminator="\n")
+        self._rows.writerow(COLUMNS)
+        self._sheet = EvenSample(SHEET_FRAMES)
+
+    def add_image(self, stamp_ns: int, message: Any) -> None:
+        """An image as it was published."""
+        self.frames_in += 1
+        self._pending[stamp_ns] = _Pending(message)
+
+    def add_tracks(self, stamp_ns: int, detections: list[Any], arrival_ns: int) -> None:
+        """All targets seen in the image of that stamp; `arrival_ns` on the stamps' clock."""
+        if stamp_ns not in self._pending:
+            return
+        entry = self._pending[stamp_ns]
+        entry.detections = detections
+        entry.latency_ms = (arrival_ns - stamp_ns) / 1e6
+        self.frames_tracked += 1
+        self.latencies_ms.append(entry.latency_ms)
+        self._span_ns = [*self._span_ns[:1], arrival_ns]
+        answered = [stamp for stamp, p in self._pending.items() if p.detections is not None]
+        for stamp in sorted(self._pending):
+            if len([a for a in answered if a > stamp]) < LAG_FRAMES:
+                break
+            self._write(stamp)
+
+    def add_state(self, target_id: str, state: str, score: float, stamp_ns: int) -> None:
+        """A target's change of state."""
+        self._state_changes.append((stamp_ns, target_id, TrackState(state), score))
+
+    def finish(self) -> None:
+        """Write what is still pending and the contact sheet; safe to call twice."""
+        for stamp in sorted(self._pending):
+            self._write(stamp)
+        self._video.close()
+        self._file.close()
+        drawn = self._sheet.result()
+        if drawn:
+            cv2.imwrite(str(self.folder / "contact_sheet.png"), contact_sheet(drawn)[..., ::-1])
+
+    def table(self) -> str:
+        """What was recorded, as a short table."""
+        seconds = (self._span_ns[-1] - self._span_ns[0]) / 1e9 if len(self._span_ns) > 1 else 0.0
+        rows = [("frames in", str(self.frames_in)), ("frames tracked", str(self.frames_tracked))]
+        rows += [(f"  {name}", str(count)) for name, count in self.states.most_common()]
+        if seconds:
+            rows.append(("FPS", f"{(self.frames_tracked - 1) / seconds:.1f}"))
+        if self.latencies_ms:
+            median = statistics.median(self.latencies_ms)
+            worst = percentile(self.latencies_ms, 0.95)
+            rows.append(("latency", f"{median:.0f} ms median, {worst:.0f} ms at 95 %"))
+        return "\n".join(f"{name:<16}{value}" for name, value in rows)
+
+    def _write(self, stamp_ns: int) -> None:
+        entry = self._pending.pop(stamp_ns)
+        frame = to_rgb(entry.image)
+        tracks = self._tracks_of(stamp_ns, entry) if entry.detections is not None else []
+        for track in tracks:
+            self.states[track.state.value] += 1
+            self._rows.writerow(self._row(stamp_ns, track, entry))
+        self._file.flush()
+        drawn: Frame = draw_tracks(frame, tracks, f"{self._written}")
+        self._video.write(drawn)
+        self._sheet.add(drawn)
+        self._written += 1
+
+    def _tracks_of(self, stamp_ns: int, entry: _Pending) -> list[Track]:
+        """Seen targets with their boxes, unseen ones with their last box and their state."""
+        seen = {d.id: d for d in entry.detections or []}
+        for target_id, detection in seen.items():
+            self._last_boxes[target_id] = detection_to_box(detection)
+        current: dict[str, tuple[TrackState, float]] = {}
+        for change_ns, target_id, state, score in self._state_changes:
+            if change_ns <= stamp_ns:
+                current[target_id] = (state, score)
+        tracks = []
+        for target_id, box in self._last_boxes.items():
+            state, score = current.get(target_id, (TrackState.TRACKING, 0.0))
+            if target_id in seen:
+                score = seen[target_id].results[0].hypothesis.score
+            if state is not TrackState.IDLE:
+                tracks.append(Track(target_id, box, score, state))
+        return tracks
+
+    def _row(self, stamp_ns: int, track: Track, entry: _Pending) -> list[str]:
+        seen = any(d.id == track.target_id for d in entry.detections or [])
+        # A box that was not seen in this frame is left empty, never repeated.
+        box = [f"{v:.2f}" for v in track.box_xywh] if seen else [""] * 4
+        score = f"{track.score:.4f}" if seen else ""
+        stamp = f"{stamp_ns / 1e9:.6f}"
+        state = track.state.value
+        latency = f"{entry.latency_ms:.1f}"
+        return [str(self._written), stamp, track.target_id, *box, score, state, latency]

@@ -1,0 +1,50 @@
+"""Running a node from start to end: signals end it cleanly, whenever they come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import rclpy
+from rclpy._rclpy_pybind11 import RCLError
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+
+SomeNode = TypeVar("SomeNode", bound=Node)
+
+
+@contextmanager
+def until_stopped() -> Iterator[None]:
+    """Leave the block on Ctrl-C, SIGTERM or a shutdown of ROS; other errors pass through.
+
+    A signal invalidates the ROS context at once, also in the middle of making a node: the RCLError
+    that follows is the signal's and not a fault.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except RCLError:
+        if rclpy.ok():
+            raise
+
+
+def spin_node(
+    make: Callable[[], SomeNode],
+    args: list[str] | None = None,
+    finish: Callable[[SomeNode], None] = lambda node: None,
+) -> int:
+    """Make a node, spin it until it is stopped, finish and destroy it; returns the exit code."""
+    rclpy.init(args=args)
+    node: SomeNode | None = None
+    try:
+        with until_stopped():
+            node = make()
+            rclpy.spin(node)
+    finally:
+        if node is not None:
+            finish(node)
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0

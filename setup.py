@@ -1,0 +1,55 @@
+"""Install the tracker library `dcfst_core` and the ROS 2 nodes `dcfst_ros` as one package."""
+
+from __future__ import annotations
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NAME = "dcfst_ros"
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="DCFST visual object tracker for ROS 2: one box in, a track out.",
+    long_description="A class-agnostic single-object visual tracker for robots, after DCFST "
+    "(arXiv 1906.10414): a plain Python library and a ROS 2 node around it. See README.md.",
+    license="Apache-2.0",
+    maintainer="dcfst_ros maintainers",
+    maintainer_email="maintainers@users.noreply.r-seed-f11befb7.example",
+    packages=find_packages(include=["dcfst_core", "dcfst_core.*", "dcfst_ros", "dcfst_ros.*"]),
+    package_data={
+        "dcfst_core": ["py.typed", "weights/*.safetensors", "weights/*.json", "weights/*.md"],
+    },
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/launch", sorted(glob("launch/*.launch.py"))),
+        (f"share/{NAME}/config", sorted(glob("config/*"))),
+    ],
+    python_requires=">=3.10",
+    install_requires=[
+        "numpy>=1.26",
+        "opencv-python>=4.8",
+        "safetensors>=0.4",
+        "torch>=2.2",
+        "torchvision>=0.17",
+        "tqdm>=4.60",
+    ],
+    extras_require={
+        # Reading bags without ROS, and image encodings that only cv_bridge knows otherwise.
+        "bags": ["rosbags>=0.10", "rosbags-image>=0.9"],
+        "dev": ["pytest>=8", "pytest-timeout>=2.3", "ruff", "mypy"],
+    },
+    zip_safe=False,
+    entry_points={
+        "console_scripts": [
+            "dcfst = dcfst_core.cli:main",
+            "tracker_node = dcfst_ros.tracker_node:main",
+            "play_sequence_node = dcfst_ros.play_sequence_node:main",
+            "record_node = dcfst_ros.record_node:main",
+            "click_init_node = dcfst_ros.click_init_node:main",
+            "synthetic_camera_node = dcfst_ros.synthetic_camera_node:main",
+        ],
+    },
+)

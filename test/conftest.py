@@ -1,0 +1,54 @@
+"""What tests of several parts share: untrained weights, quick settings, a tiny data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from dcfst_core.checkpoint import save_model
+from dcfst_core.evaluation.synthetic import SyntheticClip
+from dcfst_core.model import DCFSTNet
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A weights file of random numbers: its features are poor but real."""
+    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_model(DCFSTNet(), path, {"note": "untrained, for tests"})
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def small() -> list[str]:
+    """Command line options that make an update take milliseconds.
+
+    An untrained network cannot refine; patch and grid are small.
+    """
+    return [
+        *("--set", "box_refinement=false", "--set", "patch_size=96", "--set", "grid_size=11"),
+        *("--set", "grid_spacing=4", "--set", "update_interval=10", "--threads", "1"),
+    ]
+
+
+@pytest.fixture(scope="session")
+def write_otb() -> Callable[..., str]:
+    """A function that writes synthetic sequences in OTB's layout and returns their folder."""
+
+    def write(root: Path, frames: int = 8, names: tuple[str, ...] = ("A", "B")) -> str:
+        for seed, name in enumerate(names):
+            clip = SyntheticClip(frames, (160, 120), (24, 30), seed=seed, period=50)
+            (root / name / "img").mkdir(parents=True)
+            for i, frame in enumerate(clip, start=1):
+                cv2.imwrite(str(root / name / "img" / f"{i:04d}.png"), frame[..., ::-1])
+            rows = clip.boxes_xywh() + np.array([1, 1, 0, 0])
+            np.savetxt(root / name / "groundtruth_rect.txt", rows, delimiter=",", fmt="%.3f")
+        return str(root)
+
+    return write

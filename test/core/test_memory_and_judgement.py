@@ -1,0 +1,148 @@
+"""What a target remembers (paper Eq. 6-7), and when it counts as seen, uncertain or lost."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dcfst_core.config import TrackerConfig
+from dcfst_core.embedding import RegressorKernel
+from dcfst_core.memory import SampleMemory
+from dcfst_core.patch import SearchRegion
+from dcfst_core.ridge import ridge_solve
+from dcfst_core.search import choose_regions
+from dcfst_core.target import Target, TrackState
+
+
+def samples(seed: int, copies: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return (
+        torch.randn(copies, 20, 8, generator=generator),
+        torch.rand(copies, 20, generator=generator),
+    )
+
+
+def test_average_memory_is_the_papers_running_mean() -> None:
+    memory = SampleMemory("average", first_frame_floor=0.0)
+    (x1, y1), (x2, y2), (x3, y3) = (samples(seed) for seed in range(3))
+    memory.start(x1, y1)
+    memory.add(x2, y2, 0.1)
+    memory.add(x3, y3, 0.1)
+    mean_x = 0.9 * (0.9 * x1 + 0.1 * x2) + 0.1 * x3
+    mean_y = 0.9 * (0.9 * y1 + 0.1 * y2) + 0.1 * y3
+    expected = ridge_solve(mean_x, mean_y, 0.1)
+    assert torch.allclose(memory.solve(0.1), expected, atol=1e-5)
+
+
+def test_gram_memory_is_weighted_least_squares_over_all_frames() -> None:
+    memory = SampleMemory("gram", first_frame_floor=0.0)
+    (x1, y1), (x2, y2) = samples(0, copies=2), samples(1)
+    memory.start(x1, y1)
+    memory.add(x2, y2, 0.3)
+    weights = [0.35**0.5, 0.35**0.5, 0.3**0.5]
+    rows = torch.cat((x1 * weights[0], x2 * weights[2]), dim=0).flatten(0, 1)
+    labels = torch.cat((y1 * weights[0], y2 * weights[2]), dim=0).flatten()
+    expected = ridge_solve(rows[None], labels[None], 0.1)
+    assert torch.allclose(memory.solve(0.1), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["average", "gram"])
+def test_first_frame_keeps_its_floor(kind: str) -> None:
+    memory = SampleMemory(kind, first_frame_floor=0.5)
+    without = SampleMemory(kind, first_frame_floor=0.0)
+    (x1, y1), (x2, y2) = samples(0), samples(1)
+    for each, rate in ((memory, 0.999), (without, 0.5)):
+        each.start(x1, y1)
+        each.add(x2, y2, rate)
+    # However fast it forgets, half of the model stays the first frame.
+    assert torch.allclose(memory.solve(0.1), without.solve(0.1), atol=5e-3)
+
+
+def make_target(state: TrackState = TrackState.TRACKING) -> Target:
+    kernel = RegressorKernel(torch.zeros(1), torch.zeros(1), torch.zeros(1))
+    memory = SampleMemory("average", 0.0)
+    vectors = (torch.zeros(1), torch.zeros(1))
+    return Target("a", (100.0, 100.0, 20.0, 20.0), memory, kernel, vectors, state)
+
+
+CONFIG = TrackerConfig(
+    target_not_found_threshold=0.25, lost_after=3, reaccept_threshold=0.5, reaccept_frames=2
+)
+
+
+def states(target: Target, scores: list[float]) -> list[str]:
+    result = []
+    for score in scores:
+        target.judge(score, CONFIG)
+        result.append(target.state.value)
+    return result
+
+
+def test_lost_only_after_several_frames_without_a_sighting() -> None:
+    assert states(make_target(), [0.9, 0.1, 0.1, 0.9, 0.1, 0.1, 0.1]) == [
+        "tracking",
+        "uncertain",
+        "uncertain",
+        "tracking",
+        "uncertain",
+        "uncertain",
+        "lost",
+    ]
+
+
+def test_lost_target_is_not_taken_up_again_at_the_first_likeness() -> None:
+    target = make_target(TrackState.LOST)
+    # 0.4 would do for a tracked target; 0.6 must come twice in a row.
+    assert states(target, [0.4, 0.4, 0.4, 0.6, 0.4, 0.6, 0.6]) == ["lost"] * 6 + ["tracking"]
+
+
+def test_score_is_kept_in_zero_to_one() -> None:
+    target = make_target()
+    target.judge(1.3, CONFIG)
+    assert target.track.score == 1.0
+    target.judge(-0.2, CONFIG)
+    assert target.track.score == 0.0
+
+
+def test_a_lost_target_is_searched_over_the_whole_frame_in_turn() -> None:
+    target = make_target(TrackState.LOST)
+    seen: list[SearchRegion] = []
+    for _ in range(32):
+        regions = choose_regions(target, 640, 480, CONFIG)
+        assert len(regions) == 3  # bounded: the last place and two tiles
+        assert {region.side for region in regions} == {100.0}
+        seen += regions[1:]
+    for x in range(5, 640, 30):
+        for y in range(5, 480, 30):
+            nearest = min(max(abs(r.centre_x - x), abs(r.centre_y - y)) for r in seen)
+            assert nearest <= 42, f"({x}, {y}) lies in no search region"
+
+
+def test_a_tracked_target_is_searched_around_its_box_only() -> None:
+    (region,) = choose_regions(make_target(), 640, 480, CONFIG)
+    assert (region.centre_x, region.centre_y, region.side) == (110.0, 110.0, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"learning_rate": 1.5}, r"learning_rate: expected 0.0 to 1.0, got 1.5"),
+        ({"grid_size": 31.0}, "grid_size: expected int, got 31.0"),
+        ({"box_refinement": 1}, "box_refinement: expected bool, got 1"),
+        ({"memory": "all"}, r"memory: expected one of .*'gram'.*, got 'all'"),
+        ({"patch_size": 290}, "patch_size: expected a multiple of 16, got 290"),
+        ({"num_averaged": 11}, "num_averaged: expected at most num_proposals = 10, got 11"),
+        (
+            {"lambda": 0.1},
+            r"unknown tracker settings \['lambda'\]; known ones: \[.*regularization",
+        ),
+    ],
+)
+def test_config_refuses_what_makes_no_sense(values: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrackerConfig.from_dict(values)
+
+
+def test_config_round_trip() -> None:
+    for config in (TrackerConfig.paper(), TrackerConfig.default()):
+        assert TrackerConfig.from_dict(config.to_dict()) == config

@@ -1,0 +1,156 @@
+"""`dcfst-train`: `fit` trains with Lightning, `pack` packs data, `report` draws, `export` exports.
+
+Every setting of `fit` is a flag (`--data.batch_size 8`), a line in a YAML file (`--config
+small.yaml`), or both; `dcfst-train fit --help` lists them. The same command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from dcfst_training import export
+from dcfst_training.checkpointing import AtomicCheckpointIO, MidEpochCheckpoint
+from dcfst_training.data import PairDataModule
+from dcfst_training.module import DCFSTModule
+from dcfst_training.plain_start import start_at_plain_features
+
+USAGE = """usage: dcfst-train fit [--config FILE.yaml] [--run FOLDER] [--help] ...
+       dcfst-train pack --out FOLDER --data.got10k FOLDER ... [--help]
+       dcfst-train report RUN [--help]
+       dcfst-train export CHECKPOINT OUT.safetensors [--help]"""
+
+
+class TrainingCLI(LightningCLI):
+    """LightningCLI with a run folder that holds the checkpoints and the curves."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The settings that belong to neither model, data nor trainer."""
+        parser.add_argument("--run", default="runs/dcfst", help="folder of checkpoints and curves")
+        parser.add_argument(
+            "--init_from",
+            default="",
+            type=str,
+            help="checkpoint of another run whose weights this run starts from",
+        )
+        parser.add_argument(
+            "--plain_start_crops",
+            default=300,
+            type=int,
+            help="crops from which a `plain` start estimates the principal directions",
+        )
+        parser.add_argument("--plain_start_whitening", default=0.0, type=float)
+        parser.add_argument(
+            "--stop_after_epoch",
+            default=0,
+            type=int,
+            help="stop after so many epochs in all, to go on later; 0 runs to max_epochs",
+        )
+        parser.add_argument(
+            "--checkpoint_every_minutes",
+            default=5.0,
+            type=float,
+            help="minutes between the checkpoints inside an epoch",
+        )
+
+
+class StopAfterEpoch(Callback):
+    """Ends a session of a run without changing the run's length, which its schedule follows."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ask the trainer to stop once the wanted epoch is done."""
+        if trainer.current_epoch + 1 >= self.epochs:
+            trainer.should_stop = True
+
+
+def fit(arguments: list[str]) -> None:
+    """Train, from scratch, from other weights, or from where the run was stopped."""
+    cli = TrainingCLI(
+        DCFSTModule,
+        PairDataModule,
+        args=arguments,
+        run=False,
+        seed_everything_default=0,
+        # The run folder is known only after parsing, so trainer and loggers are made below.
+        save_config_kwargs={"overwrite": True},
+        trainer_defaults={
+            "reload_dataloaders_every_n_epochs": 1,
+            # Each process draws pairs of its own; Lightning's sampler would deal them out again.
+            "use_distributed_sampler": False,
+        },
+    )
+    settings = cli.config
+    run = Path(settings.run)
+    model, data, trainer = cli.model, cli.datamodule, cli.trainer
+    _place_in(trainer, run, settings.checkpoint_every_minutes)
+    if settings.stop_after_epoch:
+        trainer.callbacks.append(StopAfterEpoch(settings.stop_after_epoch))
+    newest = run / "last.ckpt"
+    if newest.is_file():
+        print(f"resuming from {newest}")
+        trainer.fit(model, data, ckpt_path=str(newest), weights_only=True)
+        return
+    if settings.init_from:
+        print(f"starting from the weights of {settings.init_from}")
+        export.load_network(model.net, settings.init_from)
+    elif model.hparams.start == "plain":
+        examples = data.examples(settings.plain_start_crops)
+        start_at_plain_features(model.net, examples, whitening=settings.plain_start_whitening)
+    trainer.fit(model, data)
+
+
+def _place_in(trainer: Trainer, run: Path, minutes: float) -> None:
+    """Send checkpoints and curves to the run folder."""
+    run.mkdir(parents=True, exist_ok=True)
+    trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+    trainer.callbacks = [
+        *(item for item in trainer.callbacks if not isinstance(item, ModelCheckpoint)),
+        LearningRateMonitor(),
+        MidEpochCheckpoint(run, minutes),
+        ModelCheckpoint(
+            dirpath=run,
+            filename="last",
+            save_top_k=1,
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,
+        ),
+    ]
+    trainer.loggers = [
+        TensorBoardLogger(str(run), name="", version="tb"),
+        # Each session of a run gets its own version_N: an existing file would be overwritten.
+        # Written at once, so that a killed session leaves its curve.
+        CSVLogger(str(run), name="csv", flush_logs_every_n_steps=1),
+    ]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of `dcfst-train`."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    command, *rest = arguments or [""]
+    if command == "fit":
+        fit(rest)
+    elif command == "export":
+        export.main(rest)
+    elif command == "pack":
+        from dcfst_training import pack  # neither packing nor reporting slows a start of `fit`
+
+        pack.main(rest)
+    elif command == "report":
+        from dcfst_training import report
+
+        report.main(rest)
+    else:
+        print(USAGE, file=sys.stderr)
+        sys.exit(0 if command in ("-h", "--help") else 2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""The data module: which sets, with which weights, become which training pairs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from dcfst_training.checkpointing import ResumableLoader
+from dcfst_training.datasets import ClipSet
+from dcfst_training.mixture import FLAGS, Sources
+from dcfst_training.pair_sampling import PairSampler, split_clips
+from dcfst_training.pairs import CropOptions, Example, PairDataset
+from dcfst_training.shard_stream import RemoteShards, ShardStream, StreamLoader, is_url
+
+
+class PairDataModule(L.LightningDataModule):
+    """Training pairs from any mixture of data sets.
+
+    Args:
+        got10k: folder of GOT-10k, which holds `train/`.
+        lasot: folder of LaSOT, which holds the classes.
+        trackingnet: folder of TrackingNet, which holds `TRAIN_0` to `TRAIN_11`.
+        trackingnet_sets: numbers of TrackingNet's sets to use; None for all that are there.
+        coco: folder of COCO, which holds `annotations/`; each object gives pairs from one image.
+        coco_split: which of COCO's splits.
+        masks: folder of DAVIS or YouTube-VOS, which holds `JPEGImages/` and `Annotations/`.
+        video_folders: folder of sets of videos in OTB layout, `<set>/<sequence>/img/*.jpg`.
+        still_folders: folder of sets of stills, `<set>/images/*` with `<set>/boxes.json`.
+        synthetic: number of drawn clips; 0 for none.
+        shards: what `dcfst-train pack` wrote: a local folder, read in any order beside the other
+            sets, or a URL (`https://…`, `s3://…`), streamed and then the only source.
+        weights: share of each set by name (`got10k`, `lasot`, `trackingnet`, `coco`, `masks`,
+            `synthetic`, a folder of videos by its own name, `stills` for all stills together); 1
+            for a set that is not named.
+        max_gap: largest distance of a pair, stored frames (paper: 100).
+        batch_size: pairs a step, on each process.
+        pairs_per_epoch: pairs that count as one epoch, on each process.
+        validation_pairs: held-out pairs, the same in every epoch.
+        holdout_every: every n-th clip of each set is held out for validation.
+        workers: loader processes.
+        seed: of the pairs and their augmentation.
+        crop: how pairs are cropped and augmented.
+    """
+
+    def __init__(
+        self,
+        got10k: str | None = None,
+        lasot: str | None = None,
+        trackingnet: str | None = None,
+        trackingnet_sets: list[int] | None = None,
+        coco: str | None = None,
+        coco_split: str = "train2017",
+        masks: str | None = None,
+        video_folders: str | None = None,
+        still_folders: str | None = None,
+        synthetic: int = 0,
+        shards: str | None = None,
+        weights: dict[str, float] | None = None,
+        max_gap: int = 100,
+        batch_size: int = 16,
+        pairs_per_epoch: int = 2000,
+        validation_pairs: int = 128,
+        holdout_every: int = 12,
+        workers: int = 1,
+        seed: int = 0,
+        crop: CropOptions | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.crop = crop or CropOptions()
+        self.sets: list[ClipSet] = []
+        self.shares: list[float] = []
+        self.remote: RemoteShards | None = None
+
+    def setup(self, stage: str) -> None:
+        """Read the sets' indices; raises DatasetLayoutError or ValueError when there are none."""
+        options = self.hparams
+        if self.sets or self.remote:
+            return
+        if options.shards and is_url(options.shards):
+            self.remote = self._open_remote()
+            return
+        sources = Sources(**{name: options[name] for name in Sources.__dataclass_fields__})
+        for clips, weight in sources.open(options.weights or {}, self.crop.context):
+            self.sets.append(clips)
+            self.shares.append(weight)
+
+    def _open_remote(self) -> RemoteShards:
+        options = self.hparams
+        others = [name for name in FLAGS if name != "shards" and options[name]]
+        if others:
+            raise ValueError(
+                f"expected --data.shards {options.shards} to be the only source, because it is "
+                f"streamed; got also {', '.join(f'--data.{name}' for name in others)}: pack them "
+                "together, or copy the shards to a local folder"
+            )
+        remote = RemoteShards.open(options.shards)
+        remote.index.check_context(self.crop.context, options.shards)
+        return remote
+
+    def _sampler(self, held_out: bool) -> PairSampler:
+        parts = split_clips(self.sets, self.hparams.holdout_every, held_out)
+        shares = dict(zip([item.name for item in self.sets], self.shares, strict=True))
+        return PairSampler(parts, [shares[part.name] for part in parts], self.hparams.max_gap)
+
+    def examples(self, count: int, held_out: bool = False) -> PairDataset | list[Example]:
+        """A few examples outside of any epoch, for statistics and pictures."""
+        self.setup("fit")
+        if self.remote:
+            every = self.hparams.holdout_every
+            stream = ShardStream(
+                self.remote, self.crop, 1, count, (2**21,), holdout_every=every, held_out=held_out
+            )
+            return [{name: value[0] for name, value in one.items()} for one in stream]
+        return PairDataset(self._sampler(held_out), self.crop, count, (2**21,))
+
+    def train_dataloader(self) -> ResumableLoader | StreamLoader:
+        """This epoch's pairs: a function of seed, epoch and process, whatever ran before."""
+        trainer = self.trainer
+        progress = trainer.fit_loop.epoch_loop.batch_progress.current
+        if self.remote:
+            stream = self._stream((self.hparams.seed, trainer.current_epoch), held_out=False)
+            return StreamLoader(stream, lambda: progress.processed, **self._processes())
+        dataset = self._epoch_pairs()
+        return ResumableLoader(dataset, lambda: progress.processed, **self._options(dataset))
+
+    def _epoch_pairs(self) -> PairDataset:
+        trainer = self.trainer
+        seed = (self.hparams.seed, trainer.current_epoch, trainer.global_rank)
+        sampler = self._sampler(held_out=False)
+        return PairDataset(sampler, self.crop, self.hparams.pairs_per_epoch, seed)
+
+    def describe_batch(self, index: int) -> str:
+        """The clips and frames of a batch of the current epoch, for messages."""
+        if self.remote:
+            return f"batch {index} of process {self.trainer.global_rank}"
+        pairs, size = self._epoch_pairs(), self.hparams.batch_size
+        return ", ".join(pairs.name(number) for number in range(index * size, (index + 1) * size))
+
+    def val_dataloader(self) -> DataLoader[Example]:
+        """The held-out pairs, each process its part."""
+        if self.remote:
+            return DataLoader(
+                self._stream((2**20,), held_out=True), batch_size=None, **self._processes()
+            )
+        dataset = PairDataset(
+            self._sampler(held_out=True), self.crop, self.hparams.validation_pairs, (2**20,)
+        )
+        mine = range(self.trainer.global_rank, len(dataset), self.trainer.world_size)
+        part = Subset(dataset, mine)
+        return DataLoader(part, **self._options(part))
+
+    def _stream(self, seed: tuple[int, ...], held_out: bool) -> ShardStream:
+        assert self.remote
+        options, trainer = self.hparams, self.trainer
+        pairs = options.pairs_per_epoch
+        if held_out:
+            pairs = options.validation_pairs // trainer.world_size
+        return ShardStream(
+            self.remote,
+            self.crop,
+            batch_size=options.batch_size,
+            batches=max(1, pairs // options.batch_size),
+            seed=seed,
+            part=trainer.global_rank,
+            parts=trainer.world_size,
+            streams=max(1, options.workers),
+            max_gap=options.max_gap,
+            holdout_every=options.holdout_every,
+            held_out=held_out,
+        )
+
+    def _options(self, dataset: Dataset[Example]) -> dict[str, Any]:
+        size = self.hparams.batch_size
+        # A last batch that is not full is left out, unless it is the only one.
+        full = len(dataset) >= size  # type: ignore[arg-type]
+        return {"batch_size": size, "drop_last": full, **self._processes()}
+
+    def _processes(self) -> dict[str, Any]:
+        return {"num_workers": self.hparams.workers, "pin_memory": torch.cuda.is_available()}

@@ -1,0 +1,83 @@
+"""One interface for all training data: clips of frames with one box each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dcfst_core.evaluation.sequences import DatasetError
+
+
+class DatasetLayoutError(DatasetError):
+    """A folder that is not laid out as its data set is published: what was looked for, where."""
+
+
+class UnreadableFrameError(RuntimeError):
+    """A frame that cannot be decoded, or a clip whose annotation is damaged."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One object through some frames; a still image is a clip of one frame."""
+
+    name: str
+    frames: Sequence[Path]
+    boxes_xywh: NDArray[np.float64]
+    """(n, 4) pixels; NaN where the target is absent."""
+    reader: Callable[[Path], NDArray[np.uint8]] | None = None
+    """How a frame is read; None decodes an image file."""
+
+    def __post_init__(self) -> None:
+        if self.boxes_xywh.shape != (len(self.frames), 4):
+            raise DatasetLayoutError(
+                f"clip {self.name}: expected one box of 4 numbers for each of its "
+                f"{len(self.frames)} frames; got boxes of shape {self.boxes_xywh.shape}"
+            )
+
+    @cached_property
+    def visible(self) -> NDArray[np.bool_]:
+        """(n,) whether the target is in the frame, with a box of some size."""
+        finite = np.isfinite(self.boxes_xywh).all(axis=1)
+        return finite & (np.nan_to_num(self.boxes_xywh[:, 2:]) >= 4).all(axis=1)
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        """Frame `index` as (H, W, 3) uint8 RGB; raises UnreadableFrameError."""
+        path = self.frames[index]
+        if self.reader is not None:
+            return self.reader(path)
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+        if image is None:
+            raise UnreadableFrameError(f"expected an image in {path}; it cannot be decoded")
+        return image
+
+
+class ClipSet(Protocol):
+    """A named collection of clips."""
+
+    name: str
+
+    def __len__(self) -> int: ...
+
+    def clip(self, index: int) -> Clip: ...
+
+
+@dataclass(frozen=True)
+class ClipList:
+    """A ClipSet that holds its clips in memory."""
+
+    name: str
+    clips: tuple[Clip, ...]
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def clip(self, index: int) -> Clip:
+        """Clip `index`."""
+        return self.clips[index]

@@ -1,0 +1,237 @@
+"""The training step: the embedding through the ridge solver, and the IoU predictor beside it."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from dcfst_core.backbone import load_imagenet_trunk
+from dcfst_core.model import Architecture, DCFSTNet
+from dcfst_core.patch import normalize_patches
+from dcfst_core.peaks import find_peaks
+from dcfst_core.ridge import ridge_solve
+from dcfst_core.samples import SampleGrid
+from dcfst_training.losses import SCORE_LOSSES, ScoreLossName, iou_loss
+from dcfst_training.pairs import Example
+
+Blocks = tuple[Tensor, Tensor]
+
+
+class DCFSTModule(L.LightningModule):
+    """Trains a DCFSTNet on pairs.
+
+    Args:
+        trunk_weights: torch file with the ImageNet trunk; None takes torchvision's download,
+            `random` an untrained trunk (for trying out the training itself).
+        start: `plain` starts the head at the plain trunk features (needs `plain_start`),
+            `gaussian` from zero-mean Gaussian weights as in the paper.
+        score_loss: loss of the regressor's scores.
+        score_weight: weight of the score loss.
+        iou_weight: weight of the IoU predictor's loss; 0 leaves it out.
+        regularization: lambda of the ridge regression.
+        train_grid: sample RoIs along each side that the regressor is solved from (paper: 31).
+        output_sigma_factor: sigma of the labels over the target size.
+        head_lr: learning rate of the head's convolutions.
+        fc_lr: learning rate of the fully connected layers.
+        iou_lr: learning rate of the IoU predictor (ATOM: 1e-3).
+        trunk_lr: learning rate of the trunk; 0 freezes it (paper).
+        schedule: `step` (paper: x0.2 every 15 of 40 epochs) or `cosine` to zero.
+        warmup_steps: steps of linearly growing learning rate.
+        fixed_norm: keep the normalisation layers' statistics as they are at the start (mean 0,
+            variance 1 in a new layer), for batches too small to estimate them.
+    """
+
+    def __init__(
+        self,
+        trunk_weights: str | None = None,
+        start: Literal["plain", "gaussian"] = "plain",
+        score_loss: ScoreLossName = "shrinkage",
+        score_weight: float = 1.0,
+        iou_weight: float = 1.0,
+        regularization: float = 0.1,
+        train_grid: int = 31,
+        output_sigma_factor: float = 0.25,
+        head_lr: float = 1e-3,
+        fc_lr: float = 1e-4,
+        iou_lr: float = 1e-3,
+        trunk_lr: float = 0.0,
+        schedule: Literal["step", "cosine"] = "cosine",
+        warmup_steps: int = 50,
+        fixed_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = DCFSTNet(Architecture(residual=start == "plain"))
+        if trunk_weights != "random":
+            self.net.trunk = load_imagenet_trunk(trunk_weights)
+        self.net.to(memory_format=torch.channels_last)  # half the time of a step on a CPU
+        if start == "gaussian":
+            for branch in (self.net.embedding.block3, self.net.embedding.block4):
+                torch.nn.init.normal_(branch.fc.weight, std=0.005)
+                torch.nn.init.zeros_(branch.fc.bias)
+        self.grid = SampleGrid(31, 8.0, 288)
+        size = self.hparams.train_grid
+        self.train_samples = SampleGrid(size, 8.0 * 30 / (size - 1), 288)
+
+    def on_fit_start(self) -> None:
+        """Set the layers' modes: Lightning takes them as it finds them."""
+        self.train()
+
+    def train(self, mode: bool = True) -> DCFSTModule:
+        """A frozen trunk stays in eval mode, so that its running statistics stay ImageNet's.
+
+        A trunk that is trained keeps them as well: batches are small and not shuffled images.
+        """
+        super().train(mode)
+        self.net.trunk.eval()
+        if self.hparams.fixed_norm:
+            for layer in self.net.modules():
+                if isinstance(layer, torch.nn.BatchNorm2d):
+                    layer.eval()
+        return self
+
+    def blocks(self, patches: Tensor) -> Blocks:
+        """Trunk features of uint8 patches (B, 3, S, S)."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.hparams.trunk_lr > 0):
+            features: Blocks = self.net(normalize_patches(patches.float()))
+        return features
+
+    def scores(self, train: Blocks, test: Blocks, train_wh: Tensor) -> Tensor:
+        """Score maps (B, n, n) on the test crops of regressors solved on the train crops."""
+        embedding = self.net.embedding
+        both = embedding.convolve((torch.cat((train[0], test[0])), torch.cat((train[1], test[1]))))
+        count = len(train[0])
+        x = embedding.embed((both[0][:count], both[1][:count]), self.train_samples, train_wh)
+        labels = self.train_samples.labels(train_wh, self.hparams.output_sigma_factor)
+        with torch.autocast(self.device.type, enabled=False):
+            regressor = ridge_solve(x.float(), labels, self.hparams.regularization)
+            kernel = embedding.collapse(regressor)
+            tested = (both[0][count:].float(), both[1][count:].float())
+            return embedding.score(tested, kernel, self.grid, train_wh)
+
+    def losses(self, batch: Example) -> dict[str, Tensor]:
+        """All losses and, for the log, how often and how far the peak misses the target."""
+        train, test = self.both_blocks(batch)
+        result: dict[str, Tensor] = {}
+        total = torch.zeros((), device=self.device)
+        train_wh, offset = batch["train_box"][:, 2:], _offset(batch["test_box"], 288)
+        if self.hparams.score_weight:
+            scores = self.scores(train, test, train_wh)
+            labels = self.grid.labels(
+                batch["test_box"][:, 2:], self.hparams.output_sigma_factor, offset
+            )
+            loss = SCORE_LOSSES[self.hparams.score_loss](scores.flatten(1), labels).mean()
+            # The mean over 961 mostly empty RoIs is tiny; this brings it to the IoU loss's size.
+            result["score_loss"] = 100 * loss
+            total = total + self.hparams.score_weight * result["score_loss"]
+            result |= self._miss(scores.detach(), batch)
+        if self.hparams.iou_weight:
+            predicted = self.predict_iou(train, test, batch)
+            result["iou_loss"] = iou_loss(predicted, batch["proposal_ious"])
+            result["iou_error"] = (
+                ((predicted.detach() + 1) / 2 - batch["proposal_ious"]).abs().mean()
+            )
+            total = total + self.hparams.iou_weight * result["iou_loss"]
+        result["loss"] = total
+        return result
+
+    def predict_iou(self, train: Blocks, test: Blocks, batch: Example) -> Tensor:
+        """Predicted IoU (B, P), scaled to [-1, 1], of the proposals."""
+        net = self.net.iou_net
+        xy, wh = batch["train_box"].split(2, dim=1)
+        modulation = net.modulate(train, torch.cat((xy, xy + wh), dim=1))
+        return net.predict(net.convolve(test), modulation, batch["proposals"])
+
+    def both_blocks(self, batch: Example) -> tuple[Blocks, Blocks]:
+        """Trunk features of the train crops and of the test crops, in one pass."""
+        count = len(batch["train_patch"])
+        block3, block4 = self.blocks(torch.cat((batch["train_patch"], batch["test_patch"])))
+        return (block3[:count], block4[:count]), (block3[count:], block4[count:])
+
+    def _miss(self, scores: Tensor, batch: Example) -> dict[str, Tensor]:
+        box = batch["test_box"]
+        peaks = find_peaks(scores, self.grid, box[:, 2:], 0.0, True)
+        distance = (peaks.centre_xy - box[:, :2] - box[:, 2:] / 2).norm(dim=1)
+        relative = distance / box[:, 2:].prod(dim=1).sqrt()
+        return {"miss_rate": (relative > 0.5).float().mean(), "centre_error": relative.median()}
+
+    def training_step(self, batch: Example, index: int) -> Tensor:
+        """One step; a loss that is not finite ends the run with its step named."""
+        values = self.losses(batch)
+        if not bool(torch.isfinite(values["loss"])):
+            raise FloatingPointError(self._describe_failure(float(values["loss"]), index))
+        self.log_dict({f"train/{name}": value.detach() for name, value in values.items()})
+        return values["loss"]
+
+    def _describe_failure(self, loss: float, index: int) -> str:
+        trainer = self.trainer
+        places = [item.dirpath for item in trainer.checkpoint_callbacks if item.dirpath]
+        newest = f"{places[0]}/last.ckpt" if places else "not kept"
+        pairs = trainer.datamodule.describe_batch(index) if trainer.datamodule else "unknown"
+        return (
+            f"the loss is {loss} at step {self.global_step} (batch {index} of epoch "
+            f"{self.current_epoch}); its pairs, as clip (frames): {pairs}. The last good "
+            f"checkpoint is {newest}: lower the learning rate and go on from it"
+        )
+
+    def validation_step(self, batch: Example, index: int) -> None:
+        """Held-out pairs."""
+        values = self.losses(batch)
+        self.log_dict(
+            {f"val/{name}": value for name, value in values.items()},
+            prog_bar=True,
+            sync_dist=True,
+            batch_size=len(batch["train_box"]),
+        )
+
+    def setup(self, stage: str) -> None:
+        """Freeze what does not learn, before processes that train together compare notes."""
+        for parameters, rate in self._parts().values():
+            for parameter in parameters:
+                parameter.requires_grad_(rate > 0)
+
+    def _parts(self) -> dict[str, tuple[list[torch.nn.Parameter], float]]:
+        """The network's parts with their learning rates, 0 for what does not learn."""
+        options, net = self.hparams, self.net
+        convolutions, linear = [], []
+        for name, parameter in net.embedding.named_parameters():
+            (linear if ".fc." in name else convolutions).append(parameter)
+        return {
+            "iou": (list(net.iou_net.parameters()), options.iou_lr * bool(options.iou_weight)),
+            "head": (convolutions, options.head_lr * bool(options.score_weight)),
+            "fc": (linear, options.fc_lr * bool(options.score_weight)),
+            "trunk": (list(net.trunk.parameters()), options.trunk_lr),
+        }
+
+    def configure_optimizers(self) -> dict:
+        """Adam with one group for each part of the network that learns."""
+        groups = [
+            {"params": parameters, "lr": rate, "name": name}
+            for name, (parameters, rate) in self._parts().items()
+            if rate > 0
+        ]
+        optimizer = torch.optim.Adam(groups)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate_factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def _rate_factor(self, step: int) -> float:
+        warm = min(1.0, (step + 1) / max(self.hparams.warmup_steps, 1))
+        if not step:
+            # Asking for the number of steps makes the loader, and the optimiser is made before a
+            # resumed run knows which batch of the epoch the loader has to begin with.
+            return warm
+        total = max(int(self.trainer.estimated_stepping_batches), 1)
+        if self.hparams.schedule == "step":
+            return warm * 0.2 ** (step * 40 // total // 15)
+        return warm * 0.5 * (1 + math.cos(math.pi * min(step / total, 1.0)))
+
+
+def _offset(boxes_xywh: Tensor, patch_size: int) -> Tensor:
+    return boxes_xywh[:, :2] + boxes_xywh[:, 2:] / 2 - patch_size / 2

@@ -1,0 +1,215 @@
+"""Packed training data: tar shards in WebDataset's form, and reading them from a local folder.
+
+A sample is a window of one clip: `<key>.00.jpg`, `<key>.01.jpg`, … are crops around the target and
+`<key>.json` its boxes (`Window`). The json comes last, so a sample that has one is whole.
+`shards.json` beside the shards lists them with their number of samples.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tarfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dcfst_training.datasets.clips import Clip, DatasetLayoutError, UnreadableFrameError
+from dcfst_training.datasets.layouts import wrong_layout
+from dcfst_training.datasets.lazy import LazyClips
+
+log = logging.getLogger(__name__)
+INDEX = "shards.json"
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the json of a sample holds."""
+
+    clip: str
+    """Name of the clip, which begins with its data set's name."""
+    frames: list[int]
+    """Numbers of the frames in the clip, from 0."""
+    boxes_xywh: list[list[float]]
+    """The target's box in each crop, pixels of the crop."""
+    visible: list[bool]
+    """Whether the target is in the frame."""
+    crc32: list[int]
+    """Checksum of each crop's JPEG data."""
+
+
+@dataclass
+class ShardIndex:
+    """What `shards.json` holds."""
+
+    settings: dict[str, Any]
+    """How the crops were made, with `context`: their side / the target's size."""
+    shards: dict[str, int] = field(default_factory=dict)
+    """Number of samples by file name."""
+    clips_done: int = 0
+    complete: bool = False
+
+    @classmethod
+    def parse(cls, text: str | bytes, source: str) -> ShardIndex:
+        """Read an index; raises DatasetLayoutError naming its source."""
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError) as error:
+            raise DatasetLayoutError(
+                f"expected the index of a shard set in {source}; {error}"
+            ) from error
+
+    def text(self) -> str:
+        """The index as JSON."""
+        return json.dumps(asdict(self), indent=1)
+
+    def check_context(self, wanted: float, source: str) -> None:
+        """Raise DatasetLayoutError when the crops hold less context than training asks for."""
+        packed = float(self.settings["context"])
+        if wanted > packed + 1e-6:
+            raise DatasetLayoutError(
+                f"{source}: the crops hold {packed:.1f} times the target's size but --data.crop "
+                f"asks for up to {wanted:.1f}; lower shift or scale_sigma, or pack again with "
+                f"--context {wanted:.1f}"
+            )
+
+
+def window_clip(window: Window, name: str, data: Mapping[str, bytes]) -> Clip:
+    """A sample as a clip; `data` gives each crop's JPEG data by its extension (`00.jpg`)."""
+
+    def read(path: Path) -> NDArray[np.uint8]:
+        return decode(data[path.name], f"{name}/{path.name}")
+
+    boxes = np.array(window.boxes_xywh, dtype=np.float64).reshape(-1, 4)
+    boxes[~np.array(window.visible, dtype=bool)] = np.nan
+    frames = tuple(Path(extension(number)) for number in range(len(window.frames)))
+    return Clip(window.clip, frames, boxes, read)
+
+
+def extension(number: int) -> str:
+    """Extension of crop `number` of a sample."""
+    return f"{number:02d}.jpg"
+
+
+def parse_window(text: bytes, name: str) -> Window:
+    """The json of a sample; raises UnreadableFrameError."""
+    try:
+        return Window(**json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise UnreadableFrameError(f"{name}: expected the json of a sample; {error}") from error
+
+
+def check_data(data: bytes, crc32: int, name: str) -> None:
+    """Raise UnreadableFrameError when data are not those that were packed."""
+    if zlib.crc32(data) != crc32:
+        raise UnreadableFrameError(f"{name} is corrupt: its checksum is not the packed one's")
+
+
+def decode(data: bytes, name: str) -> NDArray[np.uint8]:
+    """JPEG data as RGB (H, W, 3); raises UnreadableFrameError."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
+    if image is None:
+        raise UnreadableFrameError(f"{name} is corrupt: it cannot be decoded")
+    return image
+
+
+Places = dict[str, tuple[int, int]]
+"""Offset and size in the shard of each member of a sample, by extension."""
+
+
+class ShardClips(LazyClips[tuple[Path, str, Places]]):
+    """The samples of the shards in a local folder, drawn in any order.
+
+    `context`: side of the largest crop that training takes / the target's size. A shard that is
+    missing, cut short or damaged is reported with how many of its samples are left. Raises
+    DatasetLayoutError when there is no index or no sample.
+    """
+
+    name = "shards"
+
+    def __init__(self, root: str | Path, context: float = 0.0) -> None:
+        root = Path(root)
+        if not (root / INDEX).is_file():
+            raise wrong_layout(root, "shards", f"{INDEX} beside the *.tar files")
+        index = ShardIndex.parse((root / INDEX).read_bytes(), str(root / INDEX))
+        index.check_context(context, str(root))
+        if not index.complete:
+            log.warning("%s: packing was not finished; `dcfst-train pack` goes on with it", root)
+        entries: list[tuple[Path, str, Places]] = []
+        for file, expected in tqdm(
+            index.shards.items(), desc=f"shards in {root}", unit="shard", disable=None
+        ):
+            found, problem = scan_shard(root / file)
+            if len(found) != expected:
+                report_missing(str(root / file), len(found), expected, problem)
+            entries += [(root / file, key, places) for key, places in found.items()]
+        if not entries:
+            raise DatasetLayoutError(f"expected samples in the shards of {root}; found none")
+        super().__init__(entries)
+
+    def load(self, entry: tuple[Path, str, Places]) -> Clip:
+        """One sample; raises UnreadableFrameError."""
+        shard, key, places = entry
+        name = f"{shard}/{key}"
+        window = parse_window(_member(shard, *places["json"]), f"{name}.json")
+        missing = {extension(number) for number in range(len(window.frames))} - set(places)
+        if missing:
+            raise UnreadableFrameError(f"{name}: expected {', '.join(sorted(missing))}")
+        return window_clip(window, name, _Members(shard, key, places, window))
+
+
+class _Members(Mapping[str, bytes]):
+    """The crops of a sample, read from the shard when asked for."""
+
+    def __init__(self, shard: Path, key: str, places: Places, window: Window) -> None:
+        self.shard, self.key, self.places, self.window = shard, key, places, window
+
+    def __getitem__(self, name: str) -> bytes:
+        data = _member(self.shard, *self.places[name])
+        crc32 = self.window.crc32[int(name.split(".")[0])]
+        check_data(data, crc32, f"{self.shard}/{self.key}.{name}")
+        return data
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Any:
+        return iter(self.places)
+
+
+def scan_shard(path: Path) -> tuple[dict[str, Places], str]:
+    """Where the whole samples of a shard lie, by key, and what stopped the reading, if any."""
+    found: dict[str, Places] = {}
+    problem = ""
+    try:
+        with tarfile.open(path, "r:") as shard:
+            for member in shard:
+                key, _, kind = member.name.partition(".")
+                found.setdefault(key, {})[kind] = (member.offset_data, member.size)
+    except (OSError, tarfile.TarError) as error:
+        problem = str(error)
+    return {key: places for key, places in found.items() if "json" in places}, problem
+
+
+def report_missing(shard: str, found: int, expected: int, problem: str) -> None:
+    """Say how much of a shard is left."""
+    log.warning(
+        "%s is cut short or damaged%s: %s of its %s samples are used, the others skipped",
+        *(shard, f" ({problem})" if problem else "", found, expected),
+    )
+
+
+def _member(shard: Path, offset: int, size: int) -> bytes:
+    try:
+        with shard.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+    except OSError as error:
+        raise UnreadableFrameError(f"{shard}: {error}") from error

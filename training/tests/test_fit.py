@@ -1,0 +1,186 @@
+"""`dcfst-train fit` and `export` as a user runs them, on drawn targets."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from dcfst_core import Tracker, TrackerConfig
+from dcfst_core.checkpoint import load_model
+from dcfst_training.cli import main
+from dcfst_training.datasets import MovingTargets
+from dcfst_training.export import read_checkpoint
+
+DEBUG = Path(__file__).parents[1] / "configs" / "debug.yaml"
+SHORT = [
+    "--data.batch_size=2",
+    "--data.pairs_per_epoch=4",
+    "--data.validation_pairs=2",
+    "--plain_start_crops=12",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+]
+
+
+def fit(run: Path, epochs: int) -> None:
+    # The schedule follows max_epochs, so a run is cut short by its stopping point, not its length.
+    length = ["--trainer.max_epochs=2", f"--stop_after_epoch={epochs}"]
+    main(["fit", f"--config={DEBUG}", f"--run={run}", *SHORT, *length])
+
+
+def losses(run: Path, session: int | None = None) -> dict[int, float]:
+    """The training loss by step, of all sessions of a run or of one."""
+    found = {}
+    which = "*" if session is None else session
+    for path in sorted(run.glob(f"csv/version_{which}/metrics.csv")):
+        with path.open() as file:
+            for row in csv.DictReader(file):
+                if row.get("train/loss"):
+                    found[int(row["step"])] = float(row["train/loss"])
+    return found
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "unbroken"
+    fit(run, epochs=2)
+    return run
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_unbroken(unbroken: Path, tmp_path: Path) -> None:
+    run = tmp_path / "broken"
+    fit(run, epochs=1)
+    assert read_checkpoint(run / "last.ckpt")["global_step"] == 2
+    before = losses(run)
+    fit(run, epochs=2)
+    curve = before | losses(run)
+    expected = losses(unbroken)
+    assert set(curve) == set(expected) == {0, 1, 2, 3}
+    for step, loss in expected.items():
+        assert math.isfinite(loss)
+        assert curve[step] == pytest.approx(loss, rel=1e-4)
+
+
+def test_what_was_trained_is_exported_and_tracks(unbroken: Path, tmp_path: Path) -> None:
+    out = tmp_path / "net.safetensors"
+    main(["export", str(unbroken / "last.ckpt"), str(out), "--note", "drawn targets"])
+    model = load_model(out)
+    assert model.metadata["note"] == "drawn targets"
+    assert model.metadata["steps"] == 4
+    trained = read_checkpoint(unbroken / "last.ckpt")["state_dict"][
+        "net.embedding.block3.fc.weight"
+    ]
+    assert torch.allclose(model.embedding.block3.fc.weight, trained, atol=1e-3)
+    clip = MovingTargets(1).clip(0)
+    tracker = Tracker(model, TrackerConfig(precision="float32"))
+    tracker.init(clip.read(0), clip.boxes_xywh[0])
+    track = tracker.update(clip.read(1))
+    assert all(math.isfinite(value) for value in track.box_xywh)
+
+
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"training checkpoint at .*none\.ckpt"):
+        main(["export", str(tmp_path / "none.ckpt"), str(tmp_path / "out.safetensors")])
+
+
+def test_no_data_set_is_an_error_that_names_the_flags(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"--data\.video_folders, --data\.still_folders"):
+        main(["fit", f"--config={DEBUG}", f"--run={tmp_path}", "--data.synthetic=0", *SHORT])
+
+
+@pytest.mark.timeout(900)  # half a minute, but for a machine that does something else as well
+def test_a_run_killed_inside_an_epoch_goes_on_exactly(tmp_path: Path) -> None:
+    """SIGKILL at some step of the first of two epochs; the curve is that of an unbroken run."""
+
+    # Only the IoU predictor learns: what is tested is where a run goes on, and this is quick.
+    settings = {
+        **{"model.start": "gaussian", "model.score_weight": 0, "trainer.max_epochs": 2},
+        **{"data.batch_size": 2, "data.pairs_per_epoch": 8, "data.workers": 1},
+        **{"checkpoint_every_minutes": 1e-4, "trainer.limit_val_batches": 0},
+    }
+
+    def command(run: Path) -> list[str]:
+        chosen = [f"--{name}={value}" for name, value in settings.items()]
+        return ["fit", f"--config={DEBUG}", f"--run={run}", *SHORT, *chosen]
+
+    run = tmp_path / "killed"
+    program = [sys.executable, "-m", "dcfst_training.cli", *command(run)]
+    with (tmp_path / "output").open("wb") as output:
+        process = subprocess.Popen(program, stdout=output, stderr=output, start_new_session=True)
+        try:
+            while process.poll() is None and len(losses(run)) < 2:
+                time.sleep(0.05)
+        finally:
+            if process.poll() is None:
+                # The whole session: a loader process would outlive its parent for a moment.
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert process.returncode == -signal.SIGKILL, (tmp_path / "output").read_text()
+    done = read_checkpoint(run / "last.ckpt")["global_step"]
+    assert 0 < done < 4, "the kill must come inside the first epoch"
+    before = losses(run)
+    main(command(run))
+    after = losses(run, session=1)
+    assert min(after) == done and max(after) == 7
+    main(command(tmp_path / "unbroken"))
+    expected = losses(tmp_path / "unbroken")
+    assert set(before | after) == set(expected) == set(range(8))
+    for step, loss in (before | after).items():
+        assert loss == pytest.approx(expected[step], rel=1e-5)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_its_pairs_named(tmp_path: Path) -> None:
+    quick = ["--model.start=gaussian", "--model.score_weight=0", "--trainer.limit_val_batches=0"]
+    too_fast = ["--model.iou_lr=1e30", "--model.warmup_steps=0"]
+    with pytest.raises(FloatingPointError) as caught:
+        main(["fit", f"--config={DEBUG}", f"--run={tmp_path}", *SHORT, *quick, *too_fast])
+    message = str(caught.value)
+    assert re.search(r"at step \d \(batch \d of epoch \d\)", message)
+    assert len(re.findall(r"synthetic/\d+ \(\d+, \d+\)", message)) == 2
+    assert str(tmp_path / "last.ckpt") in message
+
+
+@pytest.mark.parametrize("path", sorted(DEBUG.parent.glob("*.yaml")), ids=lambda path: path.stem)
+def test_recipes_name_settings_that_exist(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["fit", f"--config={path}", "--print_config"])
+    assert done.value.code == 0
+    wanted, whole = yaml.safe_load(path.read_text()), yaml.safe_load(capsys.readouterr().out)
+    for part in ("model", "data", "trainer"):
+        for name in wanted[part]:
+            assert name in whole[part]
+    assert whole["checkpoint_every_minutes"] > 0
+
+
+def test_the_papers_constants_are_in_its_recipe() -> None:
+    recipe = yaml.safe_load((DEBUG.parent / "paper.yaml").read_text())
+    model, data = recipe["model"], recipe["data"]
+    assert data["pairs_per_epoch"] == 1500 * data["batch_size"] == 1500 * 48
+    assert (model["train_grid"], model["regularization"], model["head_lr"]) == (31, 0.1, 0.005)
+    assert (model["start"], model["schedule"], model["trunk_lr"]) == ("gaussian", "step", 0.0)
+    assert (recipe["trainer"]["max_epochs"], data["max_gap"]) == (40, 100)
+    got10k = yaml.safe_load((DEBUG.parent / "got10k_only.yaml").read_text())
+    assert got10k["model"] == model and got10k["data"]["crop"] == data["crop"]
+
+
+def test_a_frozen_trunk_keeps_its_statistics(unbroken: Path) -> None:
+    """Lightning starts with the modes it finds: a trunk left in training mode drifts silently."""
+    from dcfst_core.model import DCFSTNet
+
+    state = read_checkpoint(unbroken / "last.ckpt")["state_dict"]
+    fresh = DCFSTNet().state_dict()
+    names = [name for name in fresh if name.startswith("trunk.") and "running_mean" in name]
+    assert names
+    for name in names:
+        assert torch.equal(state[f"net.{name}"], fresh[name])

@@ -1,0 +1,64 @@
+"""Curves over all sessions of a run, and pictures of pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from dcfst_training.cli import main
+from dcfst_training.curves import draw_curves, read_curves
+from dcfst_training.data import PairDataModule
+from dcfst_training.module import DCFSTModule
+from dcfst_training.pair_pictures import draw_pairs
+
+
+def session(run: Path, number: int, rows: list[str]) -> None:
+    folder = run / "csv" / f"version_{number}"
+    folder.mkdir(parents=True)
+    header = "epoch,step,train/loss,val/loss,lr-Adam/iou\n"
+    (folder / "metrics.csv").write_text(header + "\n".join(rows))
+
+
+def test_a_later_session_replaces_what_the_killed_one_did_after_its_checkpoint(
+    tmp_path: Path,
+) -> None:
+    session(tmp_path, 2, ["0,20,0.2,,"])
+    session(
+        tmp_path, 0, ["0,0,1.0,,", "0,5,0.9,,", ",5,,,1e-3", "0,10,0.8,,", "0,15,nan,,", "0,1"]
+    )
+    session(tmp_path, 1, ["0,7,0.7,0.75,", "0,12,0.6,,"])
+    curves = read_curves(tmp_path)
+    assert curves["train/loss"] == {0: 1.0, 5: 0.9, 7: 0.7, 12: 0.6, 20: 0.2}
+    assert curves["val/loss"] == {7: 0.75}
+    assert curves["lr-Adam/iou"] == {5: 1e-3}
+
+
+def test_curves_are_drawn(tmp_path: Path) -> None:
+    session(tmp_path, 0, [f"0,{step},{1 / (step + 1)},,1e-3" for step in range(40)])
+    draw_curves(tmp_path, tmp_path / "without.png")
+    (tmp_path / "dev_auc.csv").write_text("step,auc\n0,0.4\n30,0.5\n")
+    draw_curves(tmp_path, tmp_path / "with.png")
+    images = [cv2.imread(str(tmp_path / f"{name}.png")) for name in ("without", "with")]
+    assert images[0].std() > 10 and images[1].shape[1] > images[0].shape[1]
+
+
+def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"expected the curves of a run in .*metrics\.csv"):
+        main(["report", str(tmp_path)])
+
+
+def test_pairs_are_drawn_where_their_boxes_are(tmp_path: Path) -> None:
+    module = DCFSTModule(trunk_weights="random", start="gaussian", train_grid=9)
+    data = PairDataModule(synthetic=12, batch_size=1, workers=0)
+    example = data.examples(1, held_out=True)[0]
+    draw_pairs(module, {name: value[None] for name, value in example.items()}, tmp_path / "p.png")
+    picture = cv2.imread(str(tmp_path / "p.png"))
+    assert picture.shape[0] > 300 and picture.shape[1] > 1500
+    green = (picture[..., 1] > 240) & (picture[..., 0] < 30) & (picture[..., 2] < 30)
+    columns = np.flatnonzero(green.any(axis=0))
+    fifth = picture.shape[1] // 5
+    # One true box in the train crop, one in the test crop, none elsewhere.
+    assert set(columns // fifth) == {0, 2}
