@@ -36,7 +36,7 @@ class TrainingCLI(LightningCLI):
             "--init_from",
             default="",
             type=str,
-            help="checkpoint of another run whose weights this run starts from",
+            help="checkpoint of another run, or exported .safetensors, to take the weights from",
         )
         parser.add_argument(
             "--plain_start_crops",
@@ -50,6 +50,12 @@ class TrainingCLI(LightningCLI):
             default=0,
             type=int,
             help="stop after so many epochs in all, to go on later; 0 runs to max_epochs",
+        )
+        parser.add_argument(
+            "--keep_every_epochs",
+            default=0,
+            type=int,
+            help="also keep the weights of every n-th epoch, as epoch=N.ckpt; 0 keeps none",
         )
         parser.add_argument(
             "--checkpoint_every_minutes",
@@ -91,6 +97,16 @@ def fit(arguments: list[str]) -> None:
     run = Path(settings.run)
     model, data, trainer = cli.model, cli.datamodule, cli.trainer
     _place_in(trainer, run, settings.checkpoint_every_minutes)
+    if settings.keep_every_epochs:
+        trainer.callbacks.append(
+            ModelCheckpoint(
+                dirpath=run,
+                filename="{epoch}",
+                every_n_epochs=settings.keep_every_epochs,
+                save_top_k=-1,
+                save_weights_only=True,
+            )
+        )
     if settings.stop_after_epoch:
         trainer.callbacks.append(StopAfterEpoch(settings.stop_after_epoch))
     newest = run / "last.ckpt"

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from dcfst_core.checkpoint import save_model
+from dcfst_core.checkpoint import load_model, save_model
 from dcfst_core.model import Architecture, DCFSTNet
 
 PREFIX = "net."
@@ -24,7 +24,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def load_network(net: DCFSTNet, path: str | Path) -> None:
-    """Copy the network's weights of a training checkpoint into `net`."""
+    """Copy the network's weights of a training checkpoint, or of exported weights, into `net`."""
+    if Path(path).suffix == ".safetensors":
+        net.load_state_dict(load_model(path).state_dict())
+        return
     state = read_checkpoint(path)["state_dict"]
     net.load_state_dict(
         {name.removeprefix(PREFIX): value for name, value in state.items() if PREFIX in name}
