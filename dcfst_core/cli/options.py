@@ -20,12 +20,13 @@ class OptionError(DCFSTError, ValueError):
     """A command line option with a value that cannot be used."""
 
 
-def add_tracker_options(parser: argparse.ArgumentParser) -> None:
-    """Add --weights, --config, --set, --device and --threads."""
+def add_tracker_options(parser: argparse.ArgumentParser, weights: bool = True) -> None:
+    """Add --weights (unless they are chosen otherwise), --config, --set, --device, --threads."""
     group = parser.add_argument_group("tracker")
-    group.add_argument(
-        "--weights", metavar="FILE", help="a .safetensors file; default: the packaged weights"
-    )
+    if weights:
+        group.add_argument(
+            "--weights", metavar="FILE", help="a .safetensors file; default: the packaged weights"
+        )
     group.add_argument(
         "--config",
         default="default",

@@ -1,4 +1,4 @@
-"""`dcfst-train`: `fit` trains with Lightning, `pack` packs data, `report` draws, `export` exports.
+"""`dcfst-train`: `fit` trains, `evaluate` tracks with its checkpoints, `report` draws, and others.
 
 Every setting of `fit` is a flag (`--data.batch_size 8`), a line in a YAML file (`--config
 small.yaml`), or both; `dcfst-train fit --help` lists them. The same command goes on where it was.
@@ -22,6 +22,7 @@ from dcfst_training.plain_start import start_at_plain_features
 
 USAGE = """usage: dcfst-train fit [--config FILE.yaml] [--run FOLDER] [--help] ...
        dcfst-train pack --out FOLDER --data.got10k FOLDER ... [--help]
+       dcfst-train evaluate RUN --root FOLDER [--help]
        dcfst-train report RUN [--help]
        dcfst-train export CHECKPOINT OUT.safetensors [--help]"""
 
@@ -55,7 +56,8 @@ class TrainingCLI(LightningCLI):
             "--keep_every_epochs",
             default=0,
             type=int,
-            help="also keep the weights of every n-th epoch, as epoch=N.ckpt; 0 keeps none",
+            help="also keep the weights at the start, as start.ckpt, and of every n-th epoch, as "
+            "epoch=N.ckpt, for `dcfst-train evaluate`; 0 keeps none",
         )
         parser.add_argument(
             "--checkpoint_every_minutes",
@@ -63,6 +65,18 @@ class TrainingCLI(LightningCLI):
             type=float,
             help="minutes between the checkpoints inside an epoch",
         )
+
+
+class KeepStart(Callback):
+    """Keeps the weights that a run starts from, for comparisons with what it learns."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write start.ckpt, unless the run goes on from a checkpoint."""
+        if trainer.global_step == 0:
+            trainer.save_checkpoint(self.run / "start.ckpt", weights_only=True)
 
 
 class StopAfterEpoch(Callback):
@@ -98,15 +112,14 @@ def fit(arguments: list[str]) -> None:
     model, data, trainer = cli.model, cli.datamodule, cli.trainer
     _place_in(trainer, run, settings.checkpoint_every_minutes)
     if settings.keep_every_epochs:
-        trainer.callbacks.append(
-            ModelCheckpoint(
-                dirpath=run,
-                filename="{epoch}",
-                every_n_epochs=settings.keep_every_epochs,
-                save_top_k=-1,
-                save_weights_only=True,
-            )
+        keep_epochs = ModelCheckpoint(
+            dirpath=run,
+            filename="{epoch}",
+            every_n_epochs=settings.keep_every_epochs,
+            save_top_k=-1,
+            save_weights_only=True,
         )
+        trainer.callbacks += [KeepStart(run), keep_epochs]
     if settings.stop_after_epoch:
         trainer.callbacks.append(StopAfterEpoch(settings.stop_after_epoch))
     newest = run / "last.ckpt"
@@ -159,6 +172,10 @@ def main(arguments: list[str] | None = None) -> None:
         from dcfst_training import pack  # neither packing nor reporting slows a start of `fit`
 
         pack.main(rest)
+    elif command == "evaluate":
+        from dcfst_training import evaluate
+
+        evaluate.main(rest)
     elif command == "report":
         from dcfst_training import report
 

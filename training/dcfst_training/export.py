@@ -41,21 +41,33 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("out", help="file to write, ending in .safetensors")
     parser.add_argument("--note", default="", help="recipe and data, for the metadata")
     options = parser.parse_args(arguments)
-    checkpoint = read_checkpoint(options.checkpoint)
+    export_weights(options.checkpoint, options.out, options.note)
+    size_mb = Path(options.out).stat().st_size / 1e6
+    print(f"wrote {options.out} ({size_mb:.1f} MB) and {Path(options.out).stem}.json")
+
+
+def export_weights(path: str | Path, out: str | Path, note: str = "") -> None:
+    """Write `out` (.safetensors) and its .json from a training checkpoint.
+
+    Exported weights in place of a checkpoint are copied, for tools that take either.
+    """
+    if Path(path).suffix == ".safetensors":
+        model = load_model(path)
+        save_model(model, out, model.metadata)
+        return
+    checkpoint = read_checkpoint(path)
     settings = checkpoint["hyper_parameters"]
     net = DCFSTNet(Architecture(residual=settings["start"] == "plain"))
-    load_network(net, options.checkpoint)
+    load_network(net, path)
     metadata = {
         "name": "DCFST ResNet-18",
-        "note": options.note,
+        "note": note,
         "steps": checkpoint["global_step"],
         "epoch": checkpoint["epoch"],
         "exported": time.strftime("%Y-%m-%d"),
         "settings": {name: value for name, value in settings.items() if _is_plain(value)},
     }
-    save_model(net, options.out, metadata)
-    size_mb = Path(options.out).stat().st_size / 1e6
-    print(f"wrote {options.out} ({size_mb:.1f} MB) and {Path(options.out).stem}.json")
+    save_model(net, out, metadata)
 
 
 def _is_plain(value: Any) -> bool:
