@@ -31,15 +31,17 @@ setup(
     install_requires=[
         "numpy>=1.26",
         "opencv-python>=4.8",
+        "pyyaml>=6",
+        "rosbags>=0.10",
         "safetensors>=0.4",
         "torch>=2.2",
         "torchvision>=0.17",
         "tqdm>=4.60",
     ],
     extras_require={
-        # Reading bags without ROS, and image encodings that only cv_bridge knows otherwise.
-        "bags": ["rosbags>=0.10", "rosbags-image>=0.9"],
-        "dev": ["pytest>=8", "pytest-timeout>=2.3", "ruff", "mypy"],
+        "eval": ["matplotlib>=3.8"],
+        # rosbags-image: an independent converter to compare image conversions with.
+        "dev": ["rosbags-image>=0.9", "pytest>=8", "pytest-timeout>=2.3", "ruff", "mypy"],
     },
     zip_safe=False,
     entry_points={

@@ -23,8 +23,9 @@ from vision_msgs.msg import Detection2D, Detection2DArray
 
 from dcfst_core.cli.options import parse_box
 from dcfst_core.errors import DCFSTError
+from dcfst_core.image_messages import rgb_to_image, stamp_to_ns
 from dcfst_core.video import Frame, FrameSource, open_frames
-from dcfst_ros.conversions import fill_bounding_box, rgb_to_image, stamp_to_ns
+from dcfst_ros.conversions import fill_bounding_box
 from dcfst_ros.runner import until_stopped
 
 PARAMETERS: tuple[tuple[str, Any, str], ...] = (

@@ -15,7 +15,7 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from dcfst_core.errors import DCFSTError
-from dcfst_ros.conversions import stamp_to_ns
+from dcfst_core.image_messages import stamp_to_ns
 from dcfst_ros.outputs import state_qos
 from dcfst_ros.play_sequence_node import describe
 from dcfst_ros.recording import TrackRecorder

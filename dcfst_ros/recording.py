@@ -13,8 +13,9 @@ import cv2
 
 from dcfst_core import Track, TrackState
 from dcfst_core.drawing import contact_sheet, draw_tracks, spread_indices
+from dcfst_core.image_messages import to_rgb
 from dcfst_core.video import Frame, VideoWriter
-from dcfst_ros.conversions import detection_to_box, to_rgb
+from dcfst_ros.conversions import detection_to_box
 from dcfst_ros.health import percentile
 
 COLUMNS = ("frame", "stamp", "target", "x", "y", "w", "h", "score", "state", "latency_ms")

@@ -15,7 +15,9 @@ from typing import Protocol
 
 from dcfst_core import Track, Tracker, TrackerConfig, TrackState
 from dcfst_core.errors import DCFSTError
-from dcfst_ros.conversions import BoxXYWH, RGBFrame, to_rgb
+from dcfst_core.image_messages import to_rgb
+from dcfst_core.video import Frame
+from dcfst_ros.conversions import BoxXYWH
 from dcfst_ros.frame_buffer import FrameBuffer, NotYetError, StampedFrame, StampError
 
 
@@ -34,7 +36,7 @@ class FrameResult:
     """All targets of one processed frame; `frame_rgb` is None when nothing had to be converted."""
 
     frame: StampedFrame
-    frame_rgb: RGBFrame | None
+    frame_rgb: Frame | None
     tracks: tuple[Track, ...]
     class_ids: dict[str, str]
     convert_ms: float = 0.0
@@ -196,7 +198,7 @@ class TrackingSession:
     def _publish(
         self,
         frame: StampedFrame,
-        rgb: RGBFrame,
+        rgb: Frame,
         tracks: Sequence[Track],
         convert_s: float,
         track_s: float,
@@ -218,14 +220,14 @@ class TrackingSession:
             )
         )
 
-    def _convert(self, frame: StampedFrame) -> RGBFrame | None:
+    def _convert(self, frame: StampedFrame) -> Frame | None:
         try:
             return to_rgb(frame.message)
         except DCFSTError as error:
             self._listener.on_warning("image", f"image ignored: {error}")
             return None
 
-    def _same_size(self, rgb: RGBFrame) -> bool:
+    def _same_size(self, rgb: Frame) -> bool:
         """Targets are boxes in pixels: a stream that changes its size makes them meaningless."""
         size = (rgb.shape[1], rgb.shape[0])
         before, self._frame_size = self._frame_size, size

@@ -18,7 +18,8 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D
 
 from dcfst_core.evaluation.synthetic import SyntheticClip
-from dcfst_ros.conversions import make_detection, rgb_to_image
+from dcfst_core.image_messages import rgb_to_image
+from dcfst_ros.conversions import make_detection
 from dcfst_ros.play_sequence_node import describe
 from dcfst_ros.runner import spin_node
 

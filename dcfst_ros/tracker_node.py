@@ -28,8 +28,9 @@ except ImportError as error:
 from dcfst_core import Tracker, TrackState, choose_device
 from dcfst_core.checkpoint import load_model
 from dcfst_core.errors import BoxError, DCFSTError
+from dcfst_core.image_messages import stamp_to_ns
 from dcfst_core.tracker import DEFAULT_TARGET_ID
-from dcfst_ros.conversions import class_id_of, detection_to_box, stamp_to_ns
+from dcfst_ros.conversions import class_id_of, detection_to_box
 from dcfst_ros.frame_buffer import FrameBuffer
 from dcfst_ros.health import Health, Limits
 from dcfst_ros.image_input import ImageInput

@@ -12,6 +12,7 @@ import torch
 import dcfst_core
 from dcfst_core.config import TrackerConfig
 from dcfst_core.errors import BoxError, DCFSTError
+from dcfst_core.tracker import DEFAULT_TARGET_ID
 
 PRESETS = ("paper", "default", "fast")
 
@@ -46,6 +47,35 @@ def add_tracker_options(parser: argparse.ArgumentParser, weights: bool = True) -
     group.add_argument(
         "--threads", type=positive_int, metavar="N", help="CPU threads (default: all cores)"
     )
+
+
+def add_init_options(parser: argparse.ArgumentParser) -> None:
+    """Add --init and --id: the boxes to follow and their names."""
+    parser.add_argument(
+        "--init",
+        action="append",
+        required=True,
+        metavar="X,Y,W,H",
+        help="box in the start frame: left, top, width, height in pixels; once for each target",
+    )
+    parser.add_argument(
+        "--id",
+        action="append",
+        default=[],
+        help="name of the target, once for each --init (default: target, or 1, 2, ...)",
+    )
+
+
+def initial_boxes(options: argparse.Namespace) -> dict[str, tuple[float, float, float, float]]:
+    """The boxes of --init by their --id; OptionError where the two do not fit together."""
+    boxes = [parse_box(text) for text in options.init]
+    default = [DEFAULT_TARGET_ID] if len(boxes) == 1 else [str(i + 1) for i in range(len(boxes))]
+    names = options.id or default
+    if len(names) != len(boxes) or len(set(names)) != len(names):
+        raise OptionError(
+            f"--id: expected {len(boxes)} different names, one for each --init; got {names}"
+        )
+    return dict(zip(names, boxes, strict=True))
 
 
 def apply_threads(options: argparse.Namespace) -> None:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import sys
 import time
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-import cv2
 from tqdm import tqdm
 
 from dcfst_core import Track, Tracker
-from dcfst_core.cli.options import add_tracker_options, build_tracker, parse_box, positive_int
-from dcfst_core.drawing import contact_sheet, draw_tracks, spread_indices
+from dcfst_core.boxes import BoxXYWH
+from dcfst_core.cli.options import (
+    add_init_options,
+    add_tracker_options,
+    build_tracker,
+    initial_boxes,
+    positive_int,
+)
+from dcfst_core.cli.outputs import COLUMNS, Outputs, Summary
 from dcfst_core.errors import FrameError
 from dcfst_core.video import Frame, FrameSource, VideoWriter, open_frames
-
-COLUMNS = ("frame", "target", "x", "y", "w", "h", "score", "state", "ms")
-SHEET_FRAMES = 12
 
 
 def add_command(commands: Any) -> None:
@@ -36,13 +36,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "video", help="video file, folder of images, camera index or stream address"
     )
-    parser.add_argument(
-        "--init",
-        action="append",
-        required=True,
-        metavar="X,Y,W,H",
-        help="box in the start frame: left, top, width, height in pixels; once for each target",
-    )
+    add_init_options(parser)
     parser.add_argument("--out", type=Path, help="video with the tracks drawn: .mp4, .avi, ...")
     parser.add_argument("--csv", metavar="FILE", help="tracks as CSV; - prints them")
     parser.add_argument("--sheet", type=Path, help="12 frames on one page: .png or .jpg")
@@ -57,68 +51,19 @@ def add_command(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-@dataclass
-class Outputs:
-    """Where tracks go; every part is optional, and is complete at any moment."""
-
-    video: VideoWriter | None = None
-    rows: TextIO | None = None
-    sheet: Path | None = None
-    drawn: list[Frame] = field(default_factory=list)
-    stride: int = 1
-    added: int = 0
-
-    def add(self, index: int, frame: Frame, tracks: list[Track], ms: float) -> None:
-        """Take the tracks of one frame; `index` counts from the video's own first frame."""
-        if self.rows is not None:
-            writer = csv.writer(self.rows, lineterminator="\n")
-            for track in tracks:
-                box = [f"{v:.2f}" for v in track.box_xywh]
-                state = track.state.value
-                writer.writerow(
-                    [index, track.target_id, *box, f"{track.score:.4f}", state, f"{ms:.1f}"]
-                )
-            self.rows.flush()
-        wants_sheet = self.sheet is not None and self.added % self.stride == 0
-        self.added += 1
-        if self.video is not None or wants_sheet:
-            drawn = draw_tracks(frame, tracks, f"{index}")
-            if self.video is not None:
-                self.video.write(drawn)
-            if wants_sheet:
-                self._keep(drawn)
-
-    def _keep(self, drawn: Frame) -> None:
-        """Keep frames for the sheet evenly, however long the video turns out to be."""
-        self.drawn.append(drawn)
-        if len(self.drawn) > 4 * SHEET_FRAMES:
-            self.drawn = self.drawn[::2]
-            self.stride *= 2
-
-    def finish(self) -> None:
-        """Complete the video and write the contact sheet."""
-        if self.video is not None:
-            self.video.close()
-        if self.sheet is not None and self.drawn:
-            chosen = [self.drawn[i] for i in spread_indices(len(self.drawn), SHEET_FRAMES)]
-            self.sheet.parent.mkdir(parents=True, exist_ok=True)
-            if not cv2.imwrite(str(self.sheet), contact_sheet(chosen)[..., ::-1]):
-                raise OSError(f"cannot write an image to {self.sheet}")
-
-
 def run(options: argparse.Namespace) -> int:
     """Do the work; returns the exit status."""
-    boxes = [parse_box(text) for text in options.init]
+    boxes = initial_boxes(options)
     with open_frames(options.video) as source, contextlib.ExitStack() as stack:
         if options.start_frame:
             source.skip(options.start_frame)
         tracker = build_tracker(options)
         outputs = _open_outputs(options, source, stack)
         stack.callback(outputs.finish)
-        summary = _Summary()
+        summary = Summary()
         status = _follow(options, tracker, source, boxes, outputs, summary)
     if not options.quiet:
-        print(summary.text(options), file=sys.stderr)
+        print(summary.text((options.out, options.csv, options.sheet)), file=sys.stderr)
     return status
 
 
@@ -126,9 +71,9 @@ def _follow(
     options: argparse.Namespace,
     tracker: Tracker,
     source: FrameSource,
-    boxes: list[tuple[float, float, float, float]],
+    boxes: dict[str, BoxXYWH],
     outputs: Outputs,
-    summary: _Summary,
+    summary: Summary,
 ) -> int:
     """Track to the end of the source; what was done stays done, whatever ends it."""
     total = source.count
@@ -139,7 +84,7 @@ def _follow(
         with bar:
             for done, frame in enumerate(source):
                 start_s = time.perf_counter()
-                tracks = _step(tracker, frame, boxes if done == 0 else [])
+                tracks = step(tracker, frame, boxes if done == 0 else {})
                 ms = (time.perf_counter() - start_s) * 1e3
                 outputs.add(options.start_frame + done, frame, tracks, ms)
                 summary.add(tracks, ms)
@@ -161,14 +106,11 @@ def _follow(
     return 0
 
 
-def _step(
-    tracker: Tracker, frame: Frame, boxes: list[tuple[float, float, float, float]]
-) -> list[Track]:
-    if not boxes:
-        return list(tracker.update_all(frame).values())
-    if len(boxes) == 1:
-        return [tracker.init(frame, boxes[0])]
-    return [tracker.init(frame, box, target_id=str(i)) for i, box in enumerate(boxes, start=1)]
+def step(tracker: Tracker, frame: Frame, boxes: dict[str, BoxXYWH]) -> list[Track]:
+    """Start targets on a frame where there are boxes by id, else find all targets in it."""
+    if boxes:
+        return [tracker.init(frame, box, target_id) for target_id, box in boxes.items()]
+    return list(tracker.update_all(frame).values())
 
 
 def _open_outputs(
@@ -187,24 +129,3 @@ def _open_outputs(
     if outputs.rows is not None:
         print(",".join(COLUMNS), file=outputs.rows)
     return outputs
-
-
-@dataclass
-class _Summary:
-    """Counts for the lines printed at the end."""
-
-    times_ms: list[float] = field(default_factory=list)
-    states: Counter[str] = field(default_factory=Counter)
-    ended: str = ""
-
-    def add(self, tracks: list[Track], ms: float) -> None:
-        self.times_ms.append(ms)
-        self.states.update(track.state.value for track in tracks)
-
-    def text(self, options: argparse.Namespace) -> str:
-        updates = self.times_ms[1:]
-        speed = f"{1e3 * len(updates) / sum(updates):.1f} FPS" if sum(updates) > 0 else "no update"
-        states = ", ".join(f"{name} {count}" for name, count in self.states.most_common())
-        lines = [f"{len(self.times_ms)} frames ({states}), {speed} in the tracker"]
-        lines += [f"wrote {p}" for p in (options.out, options.csv, options.sheet) if p]
-        return "\n".join(lines)

@@ -12,17 +12,15 @@ import numpy as np
 import pytest
 
 from dcfst_core.errors import BoxError
-from dcfst_ros.conversions import (
+from dcfst_core.image_messages import (
     ENCODINGS,
     ImageMessageError,
-    class_id_of,
     compressed_to_rgb,
-    detection_to_box,
-    fill_bounding_box,
     image_to_rgb,
     rgb_to_image,
     to_rgb,
 )
+from dcfst_ros.conversions import class_id_of, detection_to_box, fill_bounding_box
 
 H, W = 6, 8
 

@@ -18,7 +18,8 @@ from std_srvs.srv import SetBool, Trigger  # noqa: E402
 
 from dcfst_core import Tracker, TrackerConfig, TrackState  # noqa: E402
 from dcfst_core.checkpoint import load_model  # noqa: E402
-from dcfst_ros.conversions import detection_to_box, rgb_to_image, stamp_to_ns  # noqa: E402
+from dcfst_core.image_messages import rgb_to_image, stamp_to_ns  # noqa: E402
+from dcfst_ros.conversions import detection_to_box  # noqa: E402
 
 
 def core_config() -> TrackerConfig:

@@ -21,7 +21,8 @@ from std_msgs.msg import Header  # noqa: E402
 from vision_msgs.msg import Detection2D  # noqa: E402
 from visualization_msgs.msg import Marker  # noqa: E402
 
-from dcfst_ros.conversions import detection_to_box, rgb_to_image, stamp_to_ns  # noqa: E402
+from dcfst_core.image_messages import rgb_to_image, stamp_to_ns  # noqa: E402
+from dcfst_ros.conversions import detection_to_box  # noqa: E402
 
 
 def test_compressed_images_follow_the_remapped_base_topic(bench: Bench) -> None:

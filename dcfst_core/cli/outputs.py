@@ -1,0 +1,91 @@
+"""What the tracking commands write: a video, a CSV file, a contact sheet, and the last lines."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+import cv2
+
+from dcfst_core import Track
+from dcfst_core.drawing import contact_sheet, draw_tracks, spread_indices
+from dcfst_core.video import Frame, VideoWriter
+
+COLUMNS = ("frame", "target", "x", "y", "w", "h", "score", "state", "ms")
+SHEET_FRAMES = 12
+
+
+@dataclass
+class Outputs:
+    """Where tracks go; every part is optional, and is complete at any moment."""
+
+    video: VideoWriter | None = None
+    rows: TextIO | None = None
+    sheet: Path | None = None
+    drawn: list[Frame] = field(default_factory=list)
+    stride: int = 1
+    added: int = 0
+
+    def add(self, index: int, frame: Frame, tracks: list[Track], ms: float) -> None:
+        """Take the tracks of one frame; `index` counts from the video's own first frame."""
+        if self.rows is not None:
+            writer = csv.writer(self.rows, lineterminator="\n")
+            for track in tracks:
+                box = [f"{v:.2f}" for v in track.box_xywh]
+                state = track.state.value
+                writer.writerow(
+                    [index, track.target_id, *box, f"{track.score:.4f}", state, f"{ms:.1f}"]
+                )
+            self.rows.flush()
+        wants_sheet = self.sheet is not None and self.added % self.stride == 0
+        self.added += 1
+        if self.video is not None or wants_sheet:
+            drawn = draw_tracks(frame, tracks, f"{index}")
+            if self.video is not None:
+                self.video.write(drawn)
+            if wants_sheet:
+                self._keep(drawn)
+
+    def _keep(self, drawn: Frame) -> None:
+        """Keep frames for the sheet evenly, however long the video turns out to be."""
+        self.drawn.append(drawn)
+        if len(self.drawn) > 4 * SHEET_FRAMES:
+            self.drawn = self.drawn[::2]
+            self.stride *= 2
+
+    def finish(self) -> None:
+        """Complete the video and write the contact sheet."""
+        if self.video is not None:
+            self.video.close()
+        if self.sheet is not None and self.drawn:
+            chosen = [self.drawn[i] for i in spread_indices(len(self.drawn), SHEET_FRAMES)]
+            self.sheet.parent.mkdir(parents=True, exist_ok=True)
+            if not cv2.imwrite(str(self.sheet), contact_sheet(chosen)[..., ::-1]):
+                raise OSError(f"cannot write an image to {self.sheet}")
+
+
+@dataclass
+class Summary:
+    """Counts for the lines printed at the end."""
+
+    times_ms: list[float] = field(default_factory=list)
+    states: Counter[str] = field(default_factory=Counter)
+    ended: str = ""
+
+    def add(self, tracks: list[Track], ms: float) -> None:
+        """Count one frame."""
+        self.times_ms.append(ms)
+        self.states.update(track.state.value for track in tracks)
+
+    def text(self, written: Sequence[str | Path | None]) -> str:
+        """Counts, speed, and the files written (None: not asked for)."""
+        updates = self.times_ms[1:]
+        speed = f"{1e3 * len(updates) / sum(updates):.1f} FPS" if sum(updates) > 0 else "no update"
+        states = ", ".join(f"{name} {count}" for name, count in self.states.most_common())
+        lines = [f"{len(self.times_ms)} frames ({states}), {speed} in the tracker"]
+        lines += [f"wrote {path}" for path in written if path]
+        return "\n".join(lines)
