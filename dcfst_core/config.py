@@ -58,6 +58,16 @@ class TrackerConfig:
     update_interval: int = option(
         5, "frames between model updates; delta is compounded over them (paper: 1)", 1, 1000
     )
+    update_grid_stride: int = option(
+        1, "an update learns from every n-th sample RoI along each side; needs memory = gram", 1, 8
+    )
+    reuse_features_within: float = option(
+        0.0,
+        "an update takes the features that the search has already if the target moved less than "
+        "this share of its size; 0 = always a new crop, centred on the target (paper)",
+        0.0,
+        2.0,
+    )
     first_frame_floor: float = option(
         0.0, "least share of the first frame in the model (paper: none)", 0.0, 0.95
     )
@@ -132,6 +142,11 @@ class TrackerConfig:
             _check(spec, getattr(self, spec.name))
         if self.patch_size % 16:
             raise ValueError(f"patch_size: expected a multiple of 16, got {self.patch_size}")
+        if self.memory == "average" and self.update_grid_stride > 1:
+            raise ValueError(
+                "update_grid_stride: expected 1 with memory = average, whose data matrices must "
+                f"all have one shape; got {self.update_grid_stride}: use memory = gram"
+            )
         if self.num_averaged > self.num_proposals:
             raise ValueError(
                 f"num_averaged: expected at most num_proposals = {self.num_proposals}, "
@@ -149,6 +164,8 @@ class TrackerConfig:
             memory="average",
             learning_rate=0.01,
             update_interval=1,
+            update_grid_stride=1,
+            reuse_features_within=0.0,
             first_frame_floor=0.0,
             augment_first_frame=False,
             hard_negative_threshold=1.0,

@@ -63,6 +63,14 @@ class EmbeddingBranch(nn.Module):
         )
         return prroi_pool_grid(features, weights_y, weights_x).flatten(2)
 
+    def embed(self, features: Tensor, grid: SampleGrid, target_wh: Tensor) -> Tensor:
+        """The branch's half of the data matrix, (B, N, D / 2)."""
+        pooled = self.pool(features, grid, target_wh)
+        if self.fc.weight.dtype != torch.float32:
+            pooled = pooled.to(self.fc.weight.dtype)
+        embedded: Tensor = self.fc(pooled)
+        return embedded
+
     def score(
         self, features: Tensor, kernel: Tensor, grid: SampleGrid, target_wh: Tensor
     ) -> Tensor:
@@ -117,8 +125,8 @@ class Embedding(nn.Module):
         """
         return torch.cat(
             (
-                self.block3.fc(self.block3.pool(features[0], grid, target_wh)),
-                self.block4.fc(self.block4.pool(features[1], grid, target_wh)),
+                self.block3.embed(features[0], grid, target_wh),
+                self.block4.embed(features[1], grid, target_wh),
             ),
             dim=-1,
         )

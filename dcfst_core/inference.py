@@ -7,12 +7,14 @@ and fused layers are decided in one place.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dcfst_core.embedding import Embedding, Features, RegressorKernel
+from dcfst_core.iou_field import IoUField
 from dcfst_core.iou_net import IoUNet
 from dcfst_core.model import DCFSTNet
 from dcfst_core.samples import SampleGrid
@@ -42,8 +44,12 @@ def _cpu_has_bfloat16() -> bool:
 class InferenceNet:
     """A copy of a DCFSTNet with convolutions and their normalisation fused, in eval mode.
 
-    Convolutions run in `dtype`; regressor, solver and box refinement stay in float32.
+    Convolutions and fully connected layers run in `dtype`; pooling, regressor and solver stay in
+    float32.
     """
+
+    cuts_windows = True
+    """Whether box refinement may look at a part of the features."""
 
     def __init__(self, model: DCFSTNet, device: torch.device, precision: str) -> None:
         self.device = device
@@ -53,15 +59,10 @@ class InferenceNet:
         self._trunk = self._half(model.trunk)
         self._embedding: Embedding = model.embedding
         self._iou_net: IoUNet = model.iou_net
-        # The fully connected layers stay in float32: rounding X would disturb the regressor.
-        for branch in (self._embedding.block3, self._embedding.block4):
-            self._half(branch.conv1)
-            self._half(branch.conv2)
+        self._half(model.embedding)
         net = self._iou_net
-        for layers in (net.reference3, net.reference4, net.test3, net.test4):
+        for layers in (net.reference3, net.reference4, net.test3, net.test4, net.fc3, net.fc4):
             self._half(layers)
-        for layers in (net.fc3, net.fc4):
-            layers.to(memory_format=torch.channels_last)  # the layout in which they are used
 
     def _half(self, module: nn.Module) -> nn.Module:
         return module.to(dtype=self.dtype).to(memory_format=torch.channels_last)
@@ -79,7 +80,7 @@ class InferenceNet:
 
     def embed(self, features: Features, grid: SampleGrid, target_wh: Tensor) -> Tensor:
         """The data matrix (B, N, D), float32; see `Embedding.embed`."""
-        return self._embedding.embed(features, grid, target_wh)
+        return self._embedding.embed(features, grid, target_wh).float()
 
     def collapse(self, regressor: Tensor) -> RegressorKernel:
         """See `Embedding.collapse`."""
@@ -108,9 +109,11 @@ class InferenceNet:
         """Predicted IoU of pooled boxes; see `IoUNet.predict_pooled`."""
         return self._iou_net.predict_pooled(pooled, modulation)
 
-    def predict_iou(self, features: Features, modulation: Features, boxes_xyxy: Tensor) -> Tensor:
-        """Predicted IoU; see `IoUNet.predict`."""
-        return self._iou_net.predict(features, modulation, boxes_xyxy)
+    def iou_field(
+        self, features: Features, modulation: Features
+    ) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        """Predicted IoU of boxes xyxy (B, R, 4), with its gradient; see `IoUField`."""
+        return IoUField(self._iou_net, features, modulation)
 
 
 def _fuse_batch_norms(module: nn.Module) -> None:

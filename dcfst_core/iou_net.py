@@ -1,4 +1,4 @@
-"""ATOM's IoU predictor (Danelljan et al., CVPR 2019) and box refinement by gradient ascent on it.
+"""ATOM's IoU predictor (Danelljan et al., CVPR 2019).
 
 The reference branch turns the first frame's box into two modulation vectors; the test branch pools
 candidate boxes from the current features, modulates them channel by channel, and predicts each
@@ -6,8 +6,6 @@ box's IoU with the target on the scale [-1, 1] (1 = perfect).
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +18,6 @@ from dcfst_core.backbone import (
     STRIDE_BLOCK4,
     patch_to_feature,
 )
-from dcfst_core.boxes import cxcywh_to_xyxy
 from dcfst_core.prroi_pool import prroi_pool
 
 Features = tuple[Tensor, Tensor]
@@ -100,46 +97,19 @@ def _fully_connected(block: nn.Sequential, pooled: Tensor) -> Tensor:
 
     As a matrix product, which is several times faster than the convolution routines at this shape.
     """
-    convolution, norm, relu = block
+    weight, bias = linear_weight(block)
+    output = F.linear(pooled.flatten(1).to(weight.dtype), weight, bias)
+    result: Tensor = block[2](block[1](output[..., None, None]))
+    return result.flatten(1).to(pooled.dtype)
+
+
+def linear_weight(block: nn.Sequential) -> tuple[Tensor, Tensor | None]:
+    """The convolution of such a block as a matrix (out, k * k * C), and its bias."""
+    convolution = block[0]
     assert isinstance(convolution, nn.Conv2d)
-    weight = convolution.weight.permute(0, 2, 3, 1).flatten(1)
-    output = F.linear(pooled.flatten(1), weight, convolution.bias)
-    result: Tensor = relu(norm(output[..., None, None]))
-    return result.flatten(1)
+    return convolution.weight.permute(0, 2, 3, 1).flatten(1), convolution.bias
 
 
 def _pool(features: Tensor, boxes_xyxy: Tensor, stride: int, bins: int) -> Tensor:
     # In float32, whatever the convolutions ran in: a bin's weights need more than half precision.
     return prroi_pool(features.float(), patch_to_feature(boxes_xyxy, stride), bins)
-
-
-def refine_boxes(
-    predict: Callable[[Tensor], Tensor],
-    boxes_cxcywh: Tensor,
-    iterations: int,
-    step_length: float,
-) -> tuple[Tensor, Tensor]:
-    """Move boxes uphill on the predicted IoU.
-
-    Each box moves in its own units: its centre by fractions of its size, its size by its
-    logarithm, so that one step length fits targets of any size and aspect.
-
-    `predict`: maps boxes xyxy (B, R, 4) to scores (B, R). `boxes_cxcywh`: (B, R, 4) start boxes.
-    Returns the refined boxes (B, R, 4; cxcywh) and their scores (B, R).
-    """
-    start_centre, start_wh = boxes_cxcywh.split(2, dim=-1)
-    shift = torch.zeros_like(boxes_cxcywh)
-
-    def moved(offsets: Tensor) -> Tensor:
-        centre = start_centre + offsets[..., :2] * start_wh
-        return torch.cat((centre, start_wh * offsets[..., 2:].exp()), dim=-1)
-
-    for _ in range(iterations):
-        with torch.enable_grad():
-            offsets = shift.detach().requires_grad_()
-            scores = predict(cxcywh_to_xyxy(moved(offsets)))
-            (gradient,) = torch.autograd.grad(scores.sum(), offsets)
-        shift = shift + step_length * gradient
-    boxes = moved(shift)
-    with torch.no_grad():
-        return boxes, predict(cxcywh_to_xyxy(boxes))

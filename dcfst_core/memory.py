@@ -25,15 +25,20 @@ class SampleMemory:
         self._first: tuple[Tensor, Tensor] | None = None
         self._running: tuple[Tensor, Tensor] | None = None
         self._first_share = 1.0
+        self._samples = 0
 
     def start(self, x: Tensor, y: Tensor) -> None:
         """Begin with samples `x` (K, N, D), labels `y` (K, N) of K copies of the first frame."""
+        self._samples = x.shape[1]
         self._first = self._summary(x, y)
         self._running = tuple(value.clone() for value in self._first)  # type: ignore[assignment]
         self._first_share = 1.0
 
     def add(self, x: Tensor, y: Tensor, learning_rate: float) -> None:
-        """Blend in a frame's samples `x` (1, N, D), labels `y` (1, N) with weight delta."""
+        """Blend in a frame's samples `x` (1, N, D), labels `y` (1, N) with weight delta.
+
+        Kind "gram" takes any number N of samples.
+        """
         assert self._running is not None, "start() comes before add()"
         for running, new in zip(self._running, self._summary(x, y), strict=True):
             running.lerp_(new, learning_rate)
@@ -51,7 +56,9 @@ class SampleMemory:
         if self.kind == "average":
             return x.mean(dim=0, keepdim=True), y.mean(dim=0, keepdim=True)
         flat_x, flat_y = x.flatten(0, 1), y.flatten(0, 1)
-        return (flat_x.mT @ flat_x)[None] / len(x), (flat_y @ flat_x)[None] / len(x)
+        # Every frame weighs as much as the first, however many samples of it are given.
+        weight = self._samples / len(flat_x)
+        return weight * (flat_x.mT @ flat_x)[None], weight * (flat_y @ flat_x)[None]
 
     def _combined(self) -> tuple[Tensor, Tensor]:
         assert self._running is not None and self._first is not None, "start() comes first"

@@ -46,6 +46,25 @@ def bin_means(low: Tensor, high: Tensor, bins: int, cells: int) -> Tensor:
     return hat_integrals(edges[..., :-1], edges[..., 1:], cells) / width
 
 
+def bin_means_and_slopes(
+    low: Tensor, high: Tensor, bins: int, cells: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The weights of `bin_means`, and their derivatives in `low` and in `high`.
+
+    `low`, `high`: (...); all three results have shape (..., bins, cells).
+    """
+    fractions = torch.arange(bins + 1, dtype=low.dtype, device=low.device) / bins
+    centres = torch.arange(cells, dtype=low.dtype, device=low.device)
+    length = (high - low)[..., None, None]
+    t = (low[..., None] + (high - low)[..., None] * fractions)[..., None] - centres
+    means = _hat_primitive(t).diff(dim=-2) * (bins / length)
+    # The primitive's derivative is the hat; an edge moves by its fraction of either end's motion.
+    hats = (1 - t.abs()).clamp(min=0)
+    by_high = (hats * fractions[:, None]).diff(dim=-2)
+    by_low = hats.diff(dim=-2) - by_high
+    return means, (by_low * bins + means) / length, (by_high * bins - means) / length
+
+
 def prroi_pool(features: Tensor, rois_xyxy: Tensor, bins: int) -> Tensor:
     """Pool any RoIs of a batch of feature maps (general form).
 

@@ -28,6 +28,11 @@ class SampleGrid:
         index = torch.arange(self.size, dtype=torch.float32, device=device)
         return (index - (self.size - 1) / 2) * self.spacing + self.patch_size / 2
 
+    def thinned(self, stride: int) -> SampleGrid:
+        """A centred grid of the same reach with every `stride`-th RoI along each side."""
+        size = (self.size - 1) // stride + 1
+        return SampleGrid(size, self.spacing * stride, self.patch_size)
+
     def rois_xyxy(self, target_wh: Tensor) -> Tensor:
         """All sample RoIs (B, size * size, 4) in patch pixels, rows outermost.
 

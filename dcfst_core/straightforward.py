@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -32,6 +33,8 @@ class StraightforwardNet(InferenceNet):
         self._embedding = model.embedding
         self._iou_net = model.iou_net
 
+    cuts_windows = False
+
     def trunk(self, patches: Tensor) -> Features:
         """Trunk features of normalised float32 patches (B, 3, S, S)."""
         blocks: Features = self._trunk(patches.float())
@@ -49,6 +52,20 @@ class StraightforwardNet(InferenceNet):
         z = self.embed(features, grid, target_wh)
         return (z @ kernel.block3[..., None]).view(len(z), grid.size, grid.size)
 
+    def iou_field(
+        self, features: Features, modulation: Features
+    ) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        """Predicted IoU with its gradient by autograd."""
+
+        def field(boxes_xyxy: Tensor) -> tuple[Tensor, Tensor]:
+            with torch.enable_grad():
+                boxes = boxes_xyxy.detach().requires_grad_()
+                scores = self._iou_net.predict(features, modulation, boxes)
+                (gradient,) = torch.autograd.grad(scores.sum(), boxes)
+            return scores.detach(), gradient
+
+        return field
+
 
 class StraightforwardTracker(Tracker):
     """`Tracker` on a `StraightforwardNet`, with a model update on every frame."""
@@ -63,4 +80,6 @@ class StraightforwardTracker(Tracker):
             config or TrackerConfig.default(), update_interval=1, precision="float32"
         )
         super().__init__(model, plain, device)
-        self._net = StraightforwardNet(model, self.device)
+
+    def _make_net(self, model: DCFSTNet) -> InferenceNet:
+        return StraightforwardNet(model, self.device)

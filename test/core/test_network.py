@@ -1,13 +1,12 @@
-"""The network's parts: collapsed scores, shapes, box refinement, the inference copy."""
+"""The network's parts: collapsed scores, shapes, the inference copy."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from dcfst_core.boxes import cxcywh_to_xyxy, iou_xyxy, xywh_to_xyxy
 from dcfst_core.inference import InferenceNet
-from dcfst_core.iou_net import IoUNet, refine_boxes
+from dcfst_core.iou_net import IoUNet
 from dcfst_core.model import DCFSTNet
 from dcfst_core.samples import SampleGrid
 
@@ -64,9 +63,8 @@ def test_inference_copy_gives_the_same_numbers(net: DCFSTNet, patches: torch.Ten
         blocks, expected_blocks = fused.trunk(patches), net(patches)
         for got, expected in zip(blocks, expected_blocks, strict=True):
             assert (got - expected).abs().max() < 1e-3 * expected.abs().max()
-        predicted = fused.predict_iou(
-            fused.iou_features(blocks), fused.modulate(blocks, boxes[:, 0]), boxes
-        )
+        field = fused.iou_field(fused.iou_features(blocks), fused.modulate(blocks, boxes[:, 0]))
+        predicted, _ = field(boxes)
         iou_net = net.iou_net
         expected = iou_net.predict(
             iou_net.convolve(expected_blocks),
@@ -86,25 +84,3 @@ def test_iou_net_shapes_and_box_gradient() -> None:
     assert predicted.shape == (2, 2)
     (gradient,) = torch.autograd.grad(predicted.sum(), boxes)
     assert gradient.abs().min() > 0
-
-
-def test_refinement_climbs_to_the_box_with_the_best_score() -> None:
-    truth = xywh_to_xyxy(torch.tensor([100.0, 120.0, 40.0, 70.0]))
-
-    def score(boxes_xyxy: torch.Tensor) -> torch.Tensor:
-        return iou_xyxy(boxes_xyxy, truth)
-
-    start = torch.tensor([[[126.0, 150.0, 50.0, 60.0], [115.0, 165.0, 36.0, 80.0]]])
-    refined, scores = refine_boxes(score, start, iterations=300, step_length=0.004)
-    before = score(cxcywh_to_xyxy(start))
-    assert before.max() < 0.8
-    assert scores.min() > 0.93
-    assert torch.allclose(scores, score(cxcywh_to_xyxy(refined)))
-
-
-def test_refinement_does_not_depend_on_the_targets_size() -> None:
-    truth = torch.tensor([[50.0, 60.0, 90.0, 130.0]])
-    start = torch.tensor([[[75.0, 100.0, 50.0, 60.0]]])
-    small, _ = refine_boxes(lambda b: iou_xyxy(b, truth), start, 5, 0.02)
-    large, _ = refine_boxes(lambda b: iou_xyxy(b, truth * 4), start * 4, 5, 0.02)
-    assert torch.allclose(small * 4, large, rtol=1e-4)

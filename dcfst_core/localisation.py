@@ -1,0 +1,126 @@
+"""From a frame to one sighting of each target: search regions, scores, peaks, refined boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dcfst_core.boxes import BoxXYWH
+from dcfst_core.config import TrackerConfig
+from dcfst_core.embedding import Features, RegressorKernel
+from dcfst_core.inference import InferenceNet
+from dcfst_core.patch import SearchRegion, crop_regions
+from dcfst_core.peaks import Peaks, find_peaks
+from dcfst_core.refinement import BoxRefiner
+from dcfst_core.samples import SampleGrid
+from dcfst_core.search import choose_regions
+from dcfst_core.target import Target
+from dcfst_core.timing import StageTimer
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One target's best find in the current frame; numbers are on the host."""
+
+    score: float
+    second_score: float
+    box_xywh: BoxXYWH
+    """Image pixels."""
+    region: SearchRegion
+    """Where it was found."""
+    features: Features
+    """Head features (1, ...) of that region."""
+
+
+class Localiser:
+    """Finds all targets of one frame in one batch."""
+
+    def __init__(
+        self,
+        net: InferenceNet,
+        config: TrackerConfig,
+        grid: SampleGrid,
+        timer: StageTimer,
+    ) -> None:
+        self._net = net
+        self._config = config
+        self._grid = grid
+        self._timer = timer
+        self._refine_boxes = BoxRefiner(net, config, net.device)
+
+    def find(self, image: Tensor, targets: list[Target]) -> list[Sighting]:
+        """Localise and refine targets in `image` (3, H, W); the host waits for the device once."""
+        config, timer = self._config, self._timer
+        height, width = image.shape[1:]
+        regions, owners = [], []
+        for index, target in enumerate(targets):
+            wanted = choose_regions(target, width, height, config)
+            regions += wanted
+            owners += [index] * len(wanted)
+        with timer("crop"):
+            patches = crop_regions(image, regions)
+        with timer("trunk"):
+            blocks = self._net.trunk(patches)
+        with timer("head"):
+            features = self._net.convolve(blocks)
+        sizes = [
+            region.to_patch(targets[owner].box_xywh)[2:]
+            for region, owner in zip(regions, owners, strict=True)
+        ]
+        target_wh = torch.tensor(sizes, dtype=torch.float32, device=image.device)
+        with timer("localise"):
+            kernel = RegressorKernel.stack([targets[owner].kernel for owner in owners])
+            scores = self._net.score(features, kernel, self._grid, target_wh)
+            peaks = find_peaks(
+                scores, self._grid, target_wh, config.window_strength, config.subgrid_peak
+            )
+        if len(regions) > len(targets):
+            best = _best_of_each(peaks.score.tolist(), owners)
+            chosen = torch.tensor(best, device=image.device)
+            regions = [regions[index] for index in best]
+            blocks = (blocks[0][chosen], blocks[1][chosen])
+            features = (features[0][chosen], features[1][chosen])
+            peaks = Peaks(peaks.score[chosen], peaks.centre_xy[chosen], peaks.second_score[chosen])
+            target_wh = target_wh[chosen]
+        with timer("refine"):
+            longest_side = max(max(size) for size in sizes)
+            boxes = self._refine(blocks, targets, peaks.centre_xy, target_wh, longest_side)
+        found = torch.cat((peaks.score[:, None], peaks.second_score[:, None], boxes), dim=1)
+        return [
+            Sighting(
+                score=row[0],
+                second_score=row[1],
+                box_xywh=region.to_image((row[2] - row[4] / 2, row[3] - row[5] / 2, *row[4:])),
+                region=region,
+                features=(features[0][index : index + 1], features[1][index : index + 1]),
+            )
+            for index, (region, row) in enumerate(zip(regions, found.tolist(), strict=True))
+        ]
+
+    def _refine(
+        self,
+        blocks: Features,
+        targets: list[Target],
+        centre_xy: Tensor,
+        target_wh: Tensor,
+        longest_side: float,
+    ) -> Tensor:
+        """Boxes (B, 4; cxcywh, patch px) at the peaks, refined if the config says so."""
+        if not self._config.box_refinement:
+            return torch.cat((centre_xy, target_wh), dim=1)
+        modulation = (
+            torch.cat([target.modulation[0] for target in targets]),
+            torch.cat([target.modulation[1] for target in targets]),
+        )
+        return self._refine_boxes(blocks, modulation, centre_xy, target_wh, longest_side)
+
+
+def _best_of_each(scores: list[float], owners: list[int]) -> list[int]:
+    """For each owner in turn, the index of its highest score."""
+    best: dict[int, int] = {}
+    for index, owner in enumerate(owners):
+        if owner not in best or scores[index] > scores[best[owner]]:
+            best[owner] = index
+    return [best[owner] for owner in sorted(best)]

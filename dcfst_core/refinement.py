@@ -1,0 +1,120 @@
+"""ATOM's box refinement: gradient ascent on the predicted IoU (Danelljan et al., CVPR 2019)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from dcfst_core.backbone import STRIDE_BLOCK4
+from dcfst_core.boxes import cxcywh_to_xyxy
+from dcfst_core.config import TrackerConfig
+from dcfst_core.inference import InferenceNet
+from dcfst_core.iou_net import Features
+
+ScoreAndGradient = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+# Two 3x3 convolutions and the bilinear surface reach so many cells beyond a box.
+_MARGIN_CELLS = 3
+_GROWTH = 1.25
+
+
+def refine_boxes(
+    field: ScoreAndGradient, boxes_cxcywh: Tensor, iterations: int, step_length: float
+) -> tuple[Tensor, Tensor]:
+    """Move boxes uphill on the predicted IoU.
+
+    Each box moves in its own units: its centre by fractions of its size, its size by its
+    logarithm, so that one step length fits targets of any size and aspect.
+
+    `field`: maps boxes xyxy (B, R, 4) to scores (B, R) and their gradients (B, R, 4).
+    `boxes_cxcywh`: (B, R, 4) start boxes.
+    Returns the refined boxes (B, R, 4; cxcywh) and their scores (B, R).
+    """
+    start_centre, start_wh = boxes_cxcywh.split(2, dim=-1)
+    boxes, shift = boxes_cxcywh, torch.zeros_like(boxes_cxcywh)
+    for _ in range(iterations):
+        low, high = field(cxcywh_to_xyxy(boxes))[1].split(2, dim=-1)
+        # d/d centre in start sizes, and d/d log size of the present box.
+        by_centre, by_log_size = (low + high) * start_wh, (high - low) * boxes[..., 2:] / 2
+        shift = shift + step_length * torch.cat((by_centre, by_log_size), dim=-1)
+        centre = start_centre + shift[..., :2] * start_wh
+        boxes = torch.cat((centre, start_wh * shift[..., 2:].exp()), dim=-1)
+    return boxes, field(cxcywh_to_xyxy(boxes))[0]
+
+
+class BoxRefiner:
+    """From score peaks to boxes, as the config says."""
+
+    def __init__(self, net: InferenceNet, config: TrackerConfig, device: torch.device) -> None:
+        self._net = net
+        self._config = config
+        self._jitter = _proposal_jitter(config).to(device)
+
+    def __call__(
+        self,
+        blocks: Features,
+        modulation: Features,
+        centre_xy: Tensor,
+        target_wh: Tensor,
+        longest_side: float,
+    ) -> Tensor:
+        """Boxes (B, 4; cxcywh) in patch px around the peaks.
+
+        `blocks`: trunk features of the search regions; `modulation`: 2 x (B, 256); `centre_xy`,
+        `target_wh`: (B, 2), peaks and last sizes in patch px; `longest_side`: of all targets, px.
+        """
+        config = self._config
+        blocks, origin_xy = self._window(blocks, centre_xy, longest_side)
+        local_xy = centre_xy - origin_xy
+        shift, stretch = self._jitter.split(2, dim=1)
+        proposals = torch.cat(
+            (local_xy[:, None] + shift * target_wh[:, None], target_wh[:, None] * stretch.exp()),
+            dim=-1,
+        )
+        field = self._net.iou_field(self._net.iou_features(blocks), modulation)
+        refined, predicted = refine_boxes(
+            field, proposals, config.box_refinement_iter, config.box_refinement_step_length
+        )
+        best = predicted.topk(config.num_averaged, dim=1).indices
+        found = refined.gather(1, best[..., None].expand(-1, -1, 4)).mean(dim=1)
+        centre_xy = torch.lerp(centre_xy, found[:, :2] + origin_xy, config.position_refinement)
+        return torch.cat((centre_xy, found[:, 2:]), dim=1)
+
+    def _window(
+        self, blocks: Features, centre_xy: Tensor, longest_side: float
+    ) -> tuple[Features, Tensor]:
+        """The part of the features that boxes of such a size around the peaks can see.
+
+        Returns the cut blocks and the origin (B, 2) of each cut in patch px.
+        """
+        cells = math.ceil(_GROWTH * longest_side / STRIDE_BLOCK4) + 2 * _MARGIN_CELLS + 1
+        most = blocks[1].shape[-1]
+        if cells >= most or not self._net.cuts_windows:
+            return blocks, torch.zeros_like(centre_xy)
+        start = (centre_xy / STRIDE_BLOCK4 - cells / 2).round().long().clamp(0, most - cells)
+        cut = (_cut(blocks[0], 2 * start, 2 * cells), _cut(blocks[1], start, cells))
+        return cut, (start * STRIDE_BLOCK4).to(centre_xy.dtype)
+
+
+def _cut(block: Tensor, start_xy: Tensor, cells: int) -> Tensor:
+    """Square cuts (B, C, cells, cells), channels last, of feature maps (B, C, H, W)."""
+    steps = torch.arange(cells, device=block.device)
+    xs, ys = start_xy[:, :1] + steps, start_xy[:, 1:] + steps
+    batch = torch.arange(len(block), device=block.device)[:, None, None]
+    picked: Tensor = block.permute(0, 2, 3, 1)[batch, ys[:, :, None], xs[:, None]]
+    return picked.permute(0, 3, 1, 2)
+
+
+def _proposal_jitter(config: TrackerConfig) -> Tensor:
+    """Offsets (num_proposals, 4) of the proposals, in box sizes and log sizes; the first is zero.
+
+    Drawn once, so that equal frames give equal boxes whatever was tracked before.
+    """
+    generator = torch.Generator().manual_seed(0)
+    unit = torch.rand(config.num_proposals, 4, generator=generator) * 2 - 1
+    unit[0] = 0
+    position, size = config.proposal_position_jitter, config.proposal_size_jitter
+    return unit * torch.tensor([position, position, size, size])
