@@ -88,7 +88,7 @@ class TrackerConfig:
         0.3, "how much a cosine window lowers scores at the region's border (paper: 0)", 0.0, 1.0
     )
     subgrid_peak: bool = option(
-        True, "fit a parabola to the score peak (paper: the grid's best RoI)"
+        True, "fit a Gaussian to the score peak (paper: the grid's best RoI)"
     )
     # Box refinement (ATOM)
     box_refinement: bool = option(True, "refine the box with the IoU predictor")

@@ -7,14 +7,13 @@ and fused layers are decided in one place.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dcfst_core.embedding import Embedding, Features, RegressorKernel
-from dcfst_core.iou_field import IoUField
+from dcfst_core.iou_field import Field, IoUField
 from dcfst_core.iou_net import IoUNet
 from dcfst_core.model import DCFSTNet
 from dcfst_core.samples import SampleGrid
@@ -109,9 +108,7 @@ class InferenceNet:
         """Predicted IoU of pooled boxes; see `IoUNet.predict_pooled`."""
         return self._iou_net.predict_pooled(pooled, modulation)
 
-    def iou_field(
-        self, features: Features, modulation: Features
-    ) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    def iou_field(self, features: Features, modulation: Features) -> Field:
         """Predicted IoU of boxes xyxy (B, R, 4), with its gradient; see `IoUField`."""
         return IoUField(self._iou_net, features, modulation)
 

@@ -9,6 +9,7 @@ cost on a CPU, most of it bookkeeping.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,16 @@ from torch import Tensor
 from dcfst_core.backbone import STRIDE_BLOCK3, STRIDE_BLOCK4, patch_to_feature
 from dcfst_core.iou_net import Features, IoUNet, linear_weight
 from dcfst_core.prroi_pool import bin_means_and_slopes
+
+
+class Field(Protocol):
+    """A score of boxes xyxy (B, R, 4) that can be climbed."""
+
+    def __call__(self, boxes_xyxy: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores (B, R) and their gradients (B, R, 4)."""
+
+    def scores(self, boxes_xyxy: Tensor) -> Tensor:
+        """The scores alone."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +46,8 @@ class _Branch:
     predictor: Tensor
     """(256,), its share of the last layer."""
 
-    def __call__(self, boxes_xyxy: Tensor) -> tuple[Tensor, Tensor]:
-        """Score share (B, R) of boxes (B, R, 4) in patch px, and its gradient (B, R, 4)."""
+    def __call__(self, boxes_xyxy: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor]:
+        """Score share (B, R) of boxes (B, R, 4), patch px, and its gradient (B, R, 4) or zero."""
         batch, count = boxes_xyxy.shape[:2]
         height, width, channels = self.size
         bins, flat = self.bins, batch * count
@@ -49,7 +60,9 @@ class _Branch:
         across = mean_x.reshape(flat, 1, bins, width)
         pooled = (across @ rows).view(flat, -1)
         hidden = F.linear(pooled.to(self.weight.dtype), self.weight, self.bias).float()
-        score = hidden.relu() @ self.predictor
+        score = (hidden.relu() @ self.predictor).view(batch, count)
+        if not with_gradient:
+            return score, torch.zeros_like(boxes_xyxy)
         # Backwards by hand: from the hidden layer to the pooled features, to both weights.
         slope = torch.where(hidden > 0, self.predictor, 0.0).to(self.weight.dtype)
         by_pooled = (slope @ self.weight).float().view(flat, bins, bins, channels)
@@ -64,7 +77,7 @@ class _Branch:
             ],
             dim=-1,
         )
-        return score.view(batch, count), gradient / self.stride
+        return score, gradient / self.stride
 
 
 class IoUField:
@@ -92,7 +105,16 @@ class IoUField:
 
     def __call__(self, boxes_xyxy: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (B, R), scaled to [-1, 1], of boxes (B, R, 4) in patch px; gradient (B, R, 4)."""
-        (score3, gradient3), (score4, gradient4) = (part(boxes_xyxy) for part in self._branches)
+        return self._evaluate(boxes_xyxy, with_gradient=True)
+
+    def scores(self, boxes_xyxy: Tensor) -> Tensor:
+        """The scores alone."""
+        return self._evaluate(boxes_xyxy, with_gradient=False)[0]
+
+    def _evaluate(self, boxes_xyxy: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor]:
+        (score3, gradient3), (score4, gradient4) = (
+            branch(boxes_xyxy, with_gradient) for branch in self._branches
+        )
         return score3 + score4 + self._offset, gradient3 + gradient4
 
 

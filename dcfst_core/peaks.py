@@ -40,8 +40,8 @@ def find_peaks(
     height = scores[index, row, col]
     offset_x = offset_y = torch.zeros_like(height)
     if subgrid:
-        offset_y = _parabola_vertex(scores[index, :, col], row)
-        offset_x = _parabola_vertex(scores[index, row, :], col)
+        offset_y = _gaussian_vertex(scores[index, :, col], row)
+        offset_x = _gaussian_vertex(scores[index, row, :], col)
     middle = (size - 1) / 2
     centre_x = (col + offset_x - middle) * grid.spacing + grid.patch_size / 2
     centre_y = (row + offset_y - middle) * grid.spacing + grid.patch_size / 2
@@ -55,10 +55,14 @@ def _window(size: int, strength: float, device: torch.device) -> Tensor:
     return (1 - strength) + strength * hann[:, None] * hann
 
 
-def _parabola_vertex(profile: Tensor, peak: Tensor) -> Tensor:
-    """Offset in [-0.5, 0.5] of the vertex through a peak (B,) of profiles (B, n) and its sides."""
+def _gaussian_vertex(profile: Tensor, peak: Tensor) -> Tensor:
+    """Offset in [-0.5, 0.5] of the vertex through a peak (B,) of profiles (B, n) and its sides.
+
+    The labels are Gaussian, and so are the scores near the target: their logarithm is a parabola.
+    """
     last = profile.shape[1] - 1
     rows = torch.arange(len(profile), device=profile.device)
+    profile = profile.clamp(min=1e-3).log()
     left = profile[rows, (peak - 1).clamp(min=0)]
     right = profile[rows, (peak + 1).clamp(max=last)]
     curvature = left - 2 * profile[rows, peak] + right

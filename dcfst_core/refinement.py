@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,9 +11,9 @@ from dcfst_core.backbone import STRIDE_BLOCK4
 from dcfst_core.boxes import cxcywh_to_xyxy
 from dcfst_core.config import TrackerConfig
 from dcfst_core.inference import InferenceNet
+from dcfst_core.iou_field import Field
 from dcfst_core.iou_net import Features
 
-ScoreAndGradient = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 # Two 3x3 convolutions and the bilinear surface reach so many cells beyond a box.
 _MARGIN_CELLS = 3
@@ -22,14 +21,13 @@ _GROWTH = 1.25
 
 
 def refine_boxes(
-    field: ScoreAndGradient, boxes_cxcywh: Tensor, iterations: int, step_length: float
+    field: Field, boxes_cxcywh: Tensor, iterations: int, step_length: float
 ) -> tuple[Tensor, Tensor]:
     """Move boxes uphill on the predicted IoU.
 
     Each box moves in its own units: its centre by fractions of its size, its size by its
     logarithm, so that one step length fits targets of any size and aspect.
 
-    `field`: maps boxes xyxy (B, R, 4) to scores (B, R) and their gradients (B, R, 4).
     `boxes_cxcywh`: (B, R, 4) start boxes.
     Returns the refined boxes (B, R, 4; cxcywh) and their scores (B, R).
     """
@@ -42,7 +40,7 @@ def refine_boxes(
         shift = shift + step_length * torch.cat((by_centre, by_log_size), dim=-1)
         centre = start_centre + shift[..., :2] * start_wh
         boxes = torch.cat((centre, start_wh * shift[..., 2:].exp()), dim=-1)
-    return boxes, field(cxcywh_to_xyxy(boxes))[0]
+    return boxes, field.scores(cxcywh_to_xyxy(boxes))
 
 
 class BoxRefiner:

@@ -17,6 +17,7 @@ from torch import Tensor
 from dcfst_core.config import TrackerConfig
 from dcfst_core.embedding import Features, RegressorKernel
 from dcfst_core.inference import InferenceNet
+from dcfst_core.iou_field import Field
 from dcfst_core.model import DCFSTNet
 from dcfst_core.samples import SampleGrid
 from dcfst_core.tracker import Tracker
@@ -52,19 +53,24 @@ class StraightforwardNet(InferenceNet):
         z = self.embed(features, grid, target_wh)
         return (z @ kernel.block3[..., None]).view(len(z), grid.size, grid.size)
 
-    def iou_field(
-        self, features: Features, modulation: Features
-    ) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    def iou_field(self, features: Features, modulation: Features) -> Field:
         """Predicted IoU with its gradient by autograd."""
+        return AutogradField(lambda boxes: self._iou_net.predict(features, modulation, boxes))
 
-        def field(boxes_xyxy: Tensor) -> tuple[Tensor, Tensor]:
-            with torch.enable_grad():
-                boxes = boxes_xyxy.detach().requires_grad_()
-                scores = self._iou_net.predict(features, modulation, boxes)
-                (gradient,) = torch.autograd.grad(scores.sum(), boxes)
-            return scores.detach(), gradient
 
-        return field
+class AutogradField:
+    """Any differentiable score of boxes as something that can be climbed."""
+
+    def __init__(self, predict: Callable[[Tensor], Tensor]) -> None:
+        self.scores = predict
+
+    def __call__(self, boxes_xyxy: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores (B, R) and gradients (B, R, 4) of boxes (B, R, 4)."""
+        with torch.enable_grad():
+            boxes = boxes_xyxy.detach().requires_grad_()
+            scores = self.scores(boxes)
+            (gradient,) = torch.autograd.grad(scores.sum(), boxes)
+        return scores.detach(), gradient
 
 
 class StraightforwardTracker(Tracker):

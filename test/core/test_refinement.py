@@ -11,23 +11,15 @@ from dcfst_core.inference import InferenceNet
 from dcfst_core.iou_net import Features
 from dcfst_core.model import DCFSTNet
 from dcfst_core.prroi_pool import bin_means, bin_means_and_slopes
-from dcfst_core.refinement import BoxRefiner, ScoreAndGradient, refine_boxes
-from dcfst_core.straightforward import StraightforwardNet
+from dcfst_core.refinement import BoxRefiner, refine_boxes
+from dcfst_core.straightforward import AutogradField, StraightforwardNet
 
 CPU = torch.device("cpu")
 
 
-def iou_field(truth_xyxy: torch.Tensor) -> ScoreAndGradient:
-    """The true IoU with its gradient: a hill whose top is known."""
-
-    def field(boxes_xyxy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        with torch.enable_grad():
-            boxes = boxes_xyxy.clone().requires_grad_()
-            scores = iou_xyxy(boxes, truth_xyxy)
-            (gradient,) = torch.autograd.grad(scores.sum(), boxes)
-        return scores.detach(), gradient
-
-    return field
+def iou_field(truth_xyxy: torch.Tensor) -> AutogradField:
+    """The true IoU: a hill whose top is known."""
+    return AutogradField(lambda boxes: iou_xyxy(boxes, truth_xyxy))
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +69,11 @@ def test_closed_form_gradient_equals_autograd(
     with torch.no_grad():
         fused = InferenceNet(net, CPU, "float32")
         plain = StraightforwardNet(net, CPU)
-        scores, gradient = fused.iou_field(fused.iou_features(blocks), modulation)(boxes)
+        field = fused.iou_field(fused.iou_features(blocks), modulation)
+        scores, gradient = field(boxes)
         expected = plain.iou_field(plain.iou_features(blocks), modulation)(boxes)
     assert expected[1].abs().amin() > 1e-5
+    assert torch.equal(scores, field.scores(boxes))
     assert torch.allclose(scores, expected[0], atol=1e-4 * float(expected[0].abs().max()))
     assert torch.allclose(gradient, expected[1], atol=1e-3 * float(expected[1].abs().max()))
 

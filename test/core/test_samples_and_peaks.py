@@ -45,7 +45,7 @@ def test_subgrid_peak_of_a_gaussian(offset: tuple[float, float]) -> None:
     scores = GRID.labels(wh, 0.25, torch.tensor([offset])).view(1, 31, 31)
     peaks = find_peaks(scores, GRID, wh, window_strength=0.0, subgrid=True)
     found = peaks.centre_xy[0] - 144
-    assert (found - torch.tensor(offset)).abs().max() < 0.25  # a parabola is not quite a Gaussian
+    assert (found - torch.tensor(offset)).abs().max() < 0.01
     coarse = find_peaks(scores, GRID, wh, window_strength=0.0, subgrid=False)
     assert (coarse.centre_xy[0] - 144 - torch.tensor(offset)).abs().max() <= 4.0
 
