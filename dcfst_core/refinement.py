@@ -14,7 +14,6 @@ from dcfst_core.inference import InferenceNet
 from dcfst_core.iou_field import Field
 from dcfst_core.iou_net import Features
 
-
 # Two 3x3 convolutions and the bilinear surface reach so many cells beyond a box.
 _MARGIN_CELLS = 3
 _GROWTH = 1.25
