@@ -51,6 +51,7 @@ setup(
             "play_sequence_node = dcfst_ros.play_sequence_node:main",
             "record_node = dcfst_ros.record_node:main",
             "click_init_node = dcfst_ros.click_init_node:main",
+            "box_select_node = dcfst_ros.box_select_node:main",
             "synthetic_camera_node = dcfst_ros.synthetic_camera_node:main",
         ],
     },

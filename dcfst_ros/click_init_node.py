@@ -23,8 +23,7 @@ from visualization_msgs.msg import Marker
 
 from dcfst_ros.click_geometry import ClickError, Pixel, Projection, TwoClicks
 from dcfst_ros.conversions import fill_bounding_box
-from dcfst_ros.play_sequence_node import describe
-from dcfst_ros.runner import spin_node
+from dcfst_ros.runner import describe, spin_node
 
 WARN_EVERY_S = 10.0
 

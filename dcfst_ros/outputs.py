@@ -8,7 +8,6 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray
@@ -20,6 +19,7 @@ from dcfst_ros.conversions import make_detection
 from dcfst_ros.health import Health
 from dcfst_ros.parameters import NodeSettings
 from dcfst_ros.prediction import ConstantVelocity
+from dcfst_ros.qos import state_qos
 from dcfst_ros.session import FrameResult, InitReport, InitRequest
 
 STATE_LEVELS = {
@@ -28,19 +28,8 @@ STATE_LEVELS = {
     TrackState.UNCERTAIN: DiagnosticStatus.WARN,
     TrackState.LOST: DiagnosticStatus.ERROR,
 }
-# One topic carries all targets' states; late subscribers get this many of the last changes.
-STATE_DEPTH = 100
 TRACK_DEPTH = 10
 WARN_EVERY_S = 5.0
-
-
-def state_qos() -> QoSProfile:
-    """Reliable and transient local: a late subscriber learns the present state."""
-    return QoSProfile(
-        depth=STATE_DEPTH,
-        reliability=ReliabilityPolicy.RELIABLE,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL,
-    )
 
 
 class TrackOutputs:

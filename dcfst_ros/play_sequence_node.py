@@ -26,7 +26,7 @@ from dcfst_core.errors import DCFSTError
 from dcfst_core.image_messages import rgb_to_image, stamp_to_ns
 from dcfst_core.video import Frame, FrameSource, open_frames
 from dcfst_ros.conversions import fill_bounding_box
-from dcfst_ros.runner import until_stopped
+from dcfst_ros.runner import describe, until_stopped
 
 PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("source", "", "video file, image folder, camera index or stream address"),
@@ -157,13 +157,6 @@ class PlaySequenceNode(Node):
 
     def _declare(self, name: str, default: Any, help_text: str) -> Any:
         return self.declare_parameter(name, default, describe(help_text)).value
-
-
-def describe(text: str) -> Any:
-    """A parameter descriptor with a description."""
-    from rcl_interfaces.msg import ParameterDescriptor
-
-    return ParameterDescriptor(description=text)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -1,12 +1,14 @@
-"""Choosing and explaining the image subscription's quality of service."""
+"""Quality of service: choosing and explaining the images', and that of the state."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
+# One topic carries all targets' states; late subscribers get this many of the last changes.
+STATE_DEPTH = 100
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 
 
@@ -28,6 +30,15 @@ def choose_reliability(publishers: Sequence[Any], wanted: str) -> ReliabilityPol
 def image_qos(reliability: ReliabilityPolicy, depth: int) -> QoSProfile:
     """Volatile, keep-last profile for images."""
     return QoSProfile(reliability=reliability, history=HistoryPolicy.KEEP_LAST, depth=depth)
+
+
+def state_qos() -> QoSProfile:
+    """Reliable and transient local: a late subscriber learns the present state."""
+    return QoSProfile(
+        depth=STATE_DEPTH,
+        reliability=RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    )
 
 
 def describe_publishers(publishers: Sequence[Any]) -> str:

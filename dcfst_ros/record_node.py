@@ -16,10 +16,9 @@ from vision_msgs.msg import Detection2DArray
 
 from dcfst_core.errors import DCFSTError
 from dcfst_core.image_messages import stamp_to_ns
-from dcfst_ros.outputs import state_qos
-from dcfst_ros.play_sequence_node import describe
+from dcfst_ros.qos import state_qos
 from dcfst_ros.recording import TrackRecorder
-from dcfst_ros.runner import spin_node
+from dcfst_ros.runner import describe, spin_node
 
 DEPTH = 100
 

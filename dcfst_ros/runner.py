@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import rclpy
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
@@ -28,6 +29,11 @@ def until_stopped() -> Iterator[None]:
     except RCLError:
         if rclpy.ok():
             raise
+
+
+def describe(text: str) -> ParameterDescriptor:
+    """A parameter descriptor with a description."""
+    return ParameterDescriptor(description=text)
 
 
 def spin_node(

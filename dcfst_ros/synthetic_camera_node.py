@@ -20,8 +20,7 @@ from vision_msgs.msg import Detection2D
 from dcfst_core.evaluation.synthetic import SyntheticClip
 from dcfst_core.image_messages import rgb_to_image
 from dcfst_ros.conversions import make_detection
-from dcfst_ros.play_sequence_node import describe
-from dcfst_ros.runner import spin_node
+from dcfst_ros.runner import describe, spin_node
 
 PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("width", 640, "image width, px"),

@@ -23,7 +23,7 @@ from vision_msgs.msg import Detection2D, Detection2DArray
 
 from dcfst_core.image_messages import rgb_to_image, stamp_to_ns
 from dcfst_ros.conversions import fill_bounding_box
-from dcfst_ros.outputs import state_qos
+from dcfst_ros.qos import state_qos
 
 # A small tracker: these tests are about the node. Threshold 0 sees the target in every frame.
 FAST = {
