@@ -39,7 +39,7 @@ setup(
         "tqdm>=4.60",
     ],
     extras_require={
-        "eval": ["matplotlib>=3.8"],
+        "eval": ["matplotlib>=3.8", "optuna>=4"],
         # rosbags-image: an independent converter to compare image conversions with.
         "dev": ["rosbags-image>=0.9", "pytest>=8", "pytest-timeout>=2.3", "ruff", "mypy"],
     },

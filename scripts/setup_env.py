@@ -43,7 +43,7 @@ ROS_ENV = os.path.join(ROOT, "scripts", "ros_env")
 
 TORCH = "torch==2.14.1 torchvision==0.29.1"
 PACKAGE_DEPENDENCIES = ["numpy>=1.26", "rosbags>=0.10", "safetensors>=0.4", "tqdm>=4.60", "pyyaml"]
-EXTRAS = ["rosbags-image>=0.9", "matplotlib>=3.8", "setuptools>=64"]
+EXTRAS = ["rosbags-image>=0.9", "matplotlib>=3.8", "optuna>=4", "setuptools>=64"]
 TEST_TOOLS = [
     "pytest>=8",
     "pytest-timeout>=2.3",

@@ -1,0 +1,100 @@
+"""`dcfst tune`: search for better settings on development sequences, cross-validated."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from dcfst_core.cli.options import (
+    OptionError,
+    add_tracker_options,
+    apply_threads,
+    chosen_device,
+    positive_int,
+    tracker_config,
+)
+from dcfst_core.evaluation.datasets import FORMATS, load_sequences
+from dcfst_core.evaluation.one_pass import truncate
+from dcfst_core.evaluation.trackers import TrackerSpec
+from dcfst_core.evaluation.tuning import Dimension, cross_validate, trial_table, tune
+
+
+def add_command(commands: Any) -> None:
+    """Add the `tune` command to the parser."""
+    parser = commands.add_parser(
+        "tune",
+        help="search for better settings",
+        description="Search settings by optuna's TPE sampler on development sequences, then say "
+        "what gain to expect on others: the choice is replayed with folds of sequences held out. "
+        "Trial 0 has the settings unchanged. A second run goes on where the first one stopped.",
+    )
+    parser.add_argument("root", type=Path, help="folder of the data set")
+    parser.add_argument(
+        "--format", default="otb", choices=sorted(FORMATS), help="its layout (default: otb)"
+    )
+    parser.add_argument(
+        "--vary",
+        action="append",
+        required=True,
+        metavar="NAME=RANGE",
+        help="a setting and its range: LOW:HIGH, LOW:HIGH:log or A,B,...; once for each setting",
+    )
+    parser.add_argument("--trials", type=positive_int, default=30, help="trials in all (30)")
+    parser.add_argument("--folds", type=positive_int, default=5, help="folds of sequences (5)")
+    parser.add_argument(
+        "--frames", type=positive_int, metavar="N", help="only the first N frames of each"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/tune"), help="folder of trials (runs/tune)"
+    )
+    parser.add_argument("--json", type=Path, help="write all trials to this file")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_tracker_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Search, then print the best trials and the cross-validated gain."""
+    sequences = load_sequences(options.root, options.format, [])
+    if options.frames is not None:
+        sequences = [truncate(s, options.frames) for s in sequences]
+    if not 2 <= options.folds <= len(sequences):
+        raise OptionError(f"--folds: expected 2 to {len(sequences)}; got {options.folds}")
+    try:
+        space = [Dimension.parse(text) for text in options.vary]
+    except ValueError as error:
+        raise OptionError(f"--vary: {error}") from None
+    apply_threads(options)
+    spec = TrackerSpec(
+        "baseline",
+        weights=options.weights,
+        config=tracker_config(options).to_dict(),
+        device=str(chosen_device(options)),
+    )
+    try:
+        trials = tune(
+            spec, space, sequences, options.trials, options.out, progress=not options.quiet
+        )
+    except ImportError:
+        raise OptionError("expected optuna for `dcfst tune`: pip install optuna") from None
+    gain, chosen = cross_validate(trials, options.folds)
+    print(trial_table(trials))
+    print(
+        f"\nexpected gain on other sequences: {gain:+.4f} AUC ({options.folds} folds of "
+        f"{len(sequences)} sequences chose trials {', '.join(map(str, chosen))})"
+    )
+    if options.json is not None:
+        names = [s.name for s in sequences]
+        document = {
+            "sequences": names,
+            "expected_gain": gain,
+            "chosen": chosen,
+            "trials": [
+                {"number": t.number, "settings": t.changes, "auc": t.auc.round(4).tolist()}
+                for t in trials
+            ],
+        }
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
+    return 0
