@@ -26,6 +26,8 @@ class Sighting:
 
     score: float
     second_score: float
+    predicted_iou: float
+    """IoU of the refined box in [0, 1] as the predictor sees it; NaN without refinement."""
     box_xywh: BoxXYWH
     """Image pixels."""
     region: SearchRegion
@@ -86,13 +88,14 @@ class Localiser:
             target_wh = target_wh[chosen]
         with timer("refine"):
             longest_side = max(max(size) for size in sizes)
-            boxes = self._refine(blocks, targets, peaks.centre_xy, target_wh, longest_side)
-        found = torch.cat((peaks.score[:, None], peaks.second_score[:, None], boxes), dim=1)
+            boxes, ious = self._refine(blocks, targets, peaks.centre_xy, target_wh, longest_side)
+        found = torch.cat((torch.stack((peaks.score, peaks.second_score, ious), 1), boxes), dim=1)
         return [
             Sighting(
                 score=row[0],
                 second_score=row[1],
-                box_xywh=region.to_image((row[2] - row[4] / 2, row[3] - row[5] / 2, *row[4:])),
+                predicted_iou=row[2],
+                box_xywh=region.to_image((row[3] - row[5] / 2, row[4] - row[6] / 2, *row[5:])),
                 region=region,
                 features=(features[0][index : index + 1], features[1][index : index + 1]),
             )
@@ -106,10 +109,11 @@ class Localiser:
         centre_xy: Tensor,
         target_wh: Tensor,
         longest_side: float,
-    ) -> Tensor:
-        """Boxes (B, 4; cxcywh, patch px) at the peaks, refined if the config says so."""
+    ) -> tuple[Tensor, Tensor]:
+        """Boxes (B, 4; cxcywh, patch px) at the peaks, refined if the config says so, and IoUs."""
         if not self._config.box_refinement:
-            return torch.cat((centre_xy, target_wh), dim=1)
+            unknown = torch.full_like(centre_xy[:, 0], float("nan"))
+            return torch.cat((centre_xy, target_wh), dim=1), unknown
         modulation = (
             torch.cat([target.modulation[0] for target in targets]),
             torch.cat([target.modulation[1] for target in targets]),

@@ -57,8 +57,8 @@ class BoxRefiner:
         centre_xy: Tensor,
         target_wh: Tensor,
         longest_side: float,
-    ) -> Tensor:
-        """Boxes (B, 4; cxcywh) in patch px around the peaks.
+    ) -> tuple[Tensor, Tensor]:
+        """Boxes (B, 4; cxcywh) in patch px around the peaks, and their predicted IoU (B,).
 
         `blocks`: trunk features of the search regions; `modulation`: 2 x (B, 256); `centre_xy`,
         `target_wh`: (B, 2), peaks and last sizes in patch px; `longest_side`: of all targets, px.
@@ -75,10 +75,12 @@ class BoxRefiner:
         refined, predicted = refine_boxes(
             field, proposals, config.box_refinement_iter, config.box_refinement_step_length
         )
-        best = predicted.topk(config.num_averaged, dim=1).indices
+        values, best = predicted.topk(config.num_averaged, dim=1)
         found = refined.gather(1, best[..., None].expand(-1, -1, 4)).mean(dim=1)
         centre_xy = torch.lerp(centre_xy, found[:, :2] + origin_xy, config.position_refinement)
-        return torch.cat((centre_xy, found[:, 2:]), dim=1)
+        # The predictor's scale is [-1, 1].
+        predicted_iou = ((values.mean(dim=1) + 1) / 2).clamp(0, 1)
+        return torch.cat((centre_xy, found[:, 2:]), dim=1), predicted_iou
 
     def _window(
         self, blocks: Features, centre_xy: Tensor, longest_side: float

@@ -89,9 +89,11 @@ def test_a_window_of_the_features_changes_nothing(
     peaks = torch.tensor(centres)
     with torch.no_grad():
         fused = InferenceNet(net, CPU, "float32")
-        windowed = BoxRefiner(fused, config, CPU)(blocks, modulation, peaks, wh, 60.0)
-        whole = BoxRefiner(fused, config, CPU)(blocks, modulation, peaks, wh, 280.0)
+        refiner = BoxRefiner(fused, config, CPU)
+        windowed, iou = refiner(blocks, modulation, peaks, wh, 60.0)
+        whole, whole_iou = refiner(blocks, modulation, peaks, wh, 280.0)
     assert torch.allclose(windowed, whole, atol=0.02)
+    assert torch.allclose(iou, whole_iou, atol=1e-3)
     assert (whole[:, :2] - peaks).abs().max() > 0.1  # it did move
 
 
