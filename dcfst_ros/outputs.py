@@ -20,7 +20,7 @@ from dcfst_ros.health import Health
 from dcfst_ros.parameters import NodeSettings
 from dcfst_ros.prediction import ConstantVelocity
 from dcfst_ros.qos import state_qos
-from dcfst_ros.session import FrameResult, InitReport, InitRequest
+from dcfst_ros.session_events import FrameResult, InitReport, InitRequest
 
 STATE_LEVELS = {
     TrackState.IDLE: DiagnosticStatus.OK,
@@ -139,7 +139,8 @@ class TrackOutputs:
         now_ns = self._node.get_clock().now().nanoseconds
         stamp_ns = result.frame.stamp_ns
         inside_ms = (time.monotonic_ns() - result.frame.arrival_ns) / 1e6
-        self._health.add_frame((now_ns - stamp_ns) / 1e9 if stamp_ns else None, inside_ms)
+        latency_s = (now_ns - stamp_ns) / 1e9 if stamp_ns else None
+        self._health.add_frame(latency_s, inside_ms, result.track_ms, result.busy_ms)
         if result.stage_ms:
             self._health.add_stages({"convert": result.convert_ms, **result.stage_ms})
 

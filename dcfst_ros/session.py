@@ -9,61 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable
 
-from dcfst_core import Track, Tracker, TrackerConfig, TrackState
+from dcfst_core import Tracker, TrackerConfig, TrackState
 from dcfst_core.errors import DCFSTError
 from dcfst_core.image_messages import to_rgb
 from dcfst_core.video import Frame
-from dcfst_ros.conversions import BoxXYWH
 from dcfst_ros.frame_buffer import FrameBuffer, NotYetError, StampedFrame, StampError
-
-
-@dataclass(frozen=True)
-class InitRequest:
-    """A box from a person or a detector: `stamp_ns` is that of its image, 0 = the newest."""
-
-    target_id: str
-    box_xywh: BoxXYWH
-    stamp_ns: int
-    class_id: str = ""
-
-
-@dataclass(frozen=True)
-class FrameResult:
-    """All targets of one processed frame; `frame_rgb` is None when nothing had to be converted."""
-
-    frame: StampedFrame
-    frame_rgb: Frame | None
-    tracks: tuple[Track, ...]
-    class_ids: dict[str, str]
-    convert_ms: float = 0.0
-    track_ms: float = 0.0
-    stage_ms: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class InitReport:
-    """How an init went: the frame it started on, and what catching up to now cost."""
-
-    request: InitRequest
-    frame: StampedFrame
-    caught_up_frames: int
-    waiting_frames: int
-    duration_ms: float
-
-
-class SessionListener(Protocol):
-    """What the tracking thread tells; each is called on that thread."""
-
-    def on_result(self, result: FrameResult) -> None: ...
-    def on_state(self, target_id: str, state: TrackState, score: float, stamp_ns: int) -> None: ...
-    def on_init(self, report: InitReport) -> None: ...
-    def on_refused(self, request: InitRequest, reason: str) -> None: ...
-    def on_warning(self, topic: str, message: str) -> None: ...
-    def on_error(self, error: Exception) -> None: ...
+from dcfst_ros.session_events import FrameResult, InitReport, InitRequest, SessionListener
 
 
 class TrackingSession:
@@ -102,6 +55,7 @@ class TrackingSession:
         self._class_ids: dict[str, str] = {}
         self._frame_size: tuple[int, int] | None = None
         self._last_stamp_ns = 0
+        self._free_ns = 0
         self._ending = False
         self._thread = threading.Thread(target=self._run, name="dcfst_tracking", daemon=True)
 
@@ -175,50 +129,42 @@ class TrackingSession:
 
     def _process(self, frame: StampedFrame, only: str | None = None) -> None:
         """Track all targets (or one) in one frame and tell the listener."""
-        began = time.perf_counter()
+        began_ns = time.monotonic_ns()
         rgb = self._convert(frame)
         if rgb is None or not self._same_size(rgb):
             return
-        converted = time.perf_counter()
+        converted_ns = time.monotonic_ns()
         timed, self.tracker.timer.enabled = self.time_next_frame, self.time_next_frame
         tracks = self.tracker.update_all(rgb, only=None if only is None else (only,))
-        ended = time.perf_counter()
+        ended_ns = time.monotonic_ns()
         if self._reset_pending():  # it came while this frame was in work: the result is stale
             return
         stages = dict(self.tracker.timer.last_ms) if timed else {}
         if timed:
             self.time_next_frame = False
         self._publish(
-            frame, rgb, list(tracks.values()), converted - began, ended - converted, stages
+            FrameResult(
+                frame,
+                rgb,
+                tuple(tracks.values()),
+                dict(self._class_ids),
+                busy_ms=max(0, self._free_ns - frame.arrival_ns) / 1e6,
+                convert_ms=(converted_ns - began_ns) / 1e6,
+                track_ms=(ended_ns - converted_ns) / 1e6,
+                stage_ms=stages,
+            )
         )
 
     def _reset_pending(self) -> bool:
         return self._release_all in self._commands
 
-    def _publish(
-        self,
-        frame: StampedFrame,
-        rgb: Frame,
-        tracks: Sequence[Track],
-        convert_s: float,
-        track_s: float,
-        stage_ms: dict[str, float],
-    ) -> None:
+    def _publish(self, result: FrameResult) -> None:
         self.processed += 1
-        self._last_stamp_ns = frame.stamp_ns
-        for track in tracks:
+        self._last_stamp_ns = result.frame.stamp_ns
+        for track in result.tracks:
             self._set_state(track.target_id, track.state, track.score)
-        self._listener.on_result(
-            FrameResult(
-                frame,
-                rgb,
-                tuple(tracks),
-                dict(self._class_ids),
-                convert_s * 1e3,
-                track_s * 1e3,
-                stage_ms,
-            )
-        )
+        self._listener.on_result(result)
+        self._free_ns = time.monotonic_ns()
 
     def _convert(self, frame: StampedFrame) -> Frame | None:
         try:
@@ -252,7 +198,7 @@ class TrackingSession:
         if request.box_xywh[2] == 0 and request.box_xywh[3] == 0:
             self._release(request.target_id)
             return
-        began = time.perf_counter()
+        began_ns = time.monotonic_ns()
         if deadline_s is None:
             deadline_s = time.monotonic() + self.init_patience_s
         others = [held for held in self.tracker.target_ids if held != request.target_id]
@@ -273,9 +219,11 @@ class TrackingSession:
             return
         self._frame_size = size
         self._class_ids[request.target_id] = request.class_id
-        self._publish(frames[0], rgb, [track], 0.0, time.perf_counter() - began, {})
+        track_ms = (time.monotonic_ns() - began_ns) / 1e6
+        class_ids = dict(self._class_ids)
+        self._publish(FrameResult(frames[0], rgb, (track,), class_ids, track_ms=track_ms))
         caught_up = self._catch_up(frames, request.target_id, bool(others))
-        duration_ms = (time.perf_counter() - began) * 1e3
+        duration_ms = (time.monotonic_ns() - began_ns) / 1e6
         self._listener.on_init(
             InitReport(request, frames[0], caught_up, len(frames) - 1, duration_ms)
         )

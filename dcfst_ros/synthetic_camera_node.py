@@ -9,8 +9,10 @@ the node also gives the tracker the first box.
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
@@ -30,7 +32,14 @@ PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("frame_id", "synthetic_camera", "frame_id of the images"),
     ("best_effort", False, "publish best effort, as some camera drivers do"),
     ("send_init", True, "give the tracker the first box as soon as it listens"),
+    ("wait_subscribers", 0, "image subscribers to wait for before the first image"),
+    ("frame_count", 0, "images to publish before the node ends; 0 = no end"),
 )
+
+
+# The publisher sees its subscriber a little before the subscriber sees the publisher; what is
+# published between is lost.
+SETTLE_S = 1.0
 
 
 class SyntheticCameraNode(Node):
@@ -44,6 +53,8 @@ class SyntheticCameraNode(Node):
         }
         self.frame_id: str = values["frame_id"]
         self.send_init: bool = values["send_init"]
+        self.wait_subscribers: int = values["wait_subscribers"]
+        self.frame_count: int = values["frame_count"]
         size = (values["width"], values["height"])
         target = (max(size[0] // 10, 16), max(size[1] // 6, 16))
         period = values["period_frames"]
@@ -60,9 +71,17 @@ class SyntheticCameraNode(Node):
         self.inits = self.create_publisher(Detection2D, "tracker/init_box", 10)
         self.published = 0
         self._init_sent = False
+        self._matched_at_s = time.monotonic() - SETTLE_S
         self.create_timer(1.0 / values["rate_hz"], self._publish)
 
     def _publish(self) -> None:
+        if not self.published and self._matched() < self.wait_subscribers:
+            self._matched_at_s = time.monotonic()
+            return
+        if time.monotonic() < self._matched_at_s + SETTLE_S:
+            return
+        if self.frame_count and self.published >= self.frame_count:
+            raise ExternalShutdownException
         index = self.published % len(self.frames)
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self.frame_id)
         width, height = self.size
@@ -73,11 +92,14 @@ class SyntheticCameraNode(Node):
         self.images.publish(image)
         self.infos.publish(self._camera_info(header))
         self.truths.publish(truth)
-        watched = self.images.get_subscription_count() and self.inits.get_subscription_count()
+        watched = self._matched() and self.inits.get_subscription_count()
         if self.send_init and not self._init_sent and watched:
             self.inits.publish(truth)
             self._init_sent = True
         self.published += 1
+
+    def _matched(self) -> int:
+        return self.images.get_subscription_count()
 
     def _camera_info(self, header: Header) -> CameraInfo:
         """An ideal pinhole camera with a horizontal view of about 60 degrees."""

@@ -6,6 +6,7 @@ ros2 run dcfst_ros tracker_node --ros-args -r image:=/camera/image_raw
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from typing import Any
 
@@ -17,6 +18,9 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from std_srvs.srv import SetBool, Trigger
 from vision_msgs.msg import Detection2D
 
+# Read when PyTorch is loaded: its idle threads sleep instead of spinning, so that images arrive
+# at once also where the tracker keeps all cores busy. The tracker itself is not slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 try:
     import torch
 except ImportError as error:
@@ -43,7 +47,8 @@ from dcfst_ros.parameter_server import (
     read_settings,
 )
 from dcfst_ros.runner import until_stopped
-from dcfst_ros.session import InitRequest, TrackingSession
+from dcfst_ros.session import TrackingSession
+from dcfst_ros.session_events import InitRequest
 
 POLL_PERIOD_S = 0.2
 # A detector may send all its boxes at once; a lost one would be a target never followed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import itertools
 import json
 import sys
@@ -18,6 +19,7 @@ from dcfst_core.cli.options import (
     OptionError,
     add_tracker_options,
     apply_threads,
+    assignments,
     chosen_device,
     parse_box,
     positive_int,
@@ -72,6 +74,65 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_tracker_options(parser)
     parser.set_defaults(run=run)
+    subjects = parser.add_subparsers(metavar="[ros]", help="measure what ROS adds instead")
+    _add_ros(subjects)
+
+
+def _add_ros(subjects: Any) -> None:
+    parser = subjects.add_parser(
+        "ros",
+        help="images received and the node's overhead, between processes on this machine",
+        description="Measure what ROS costs: a camera process publishes, the tracker node "
+        "receives and tracks. How many images arrive, and what the node adds to the bare tracker.",
+    )
+    parser.add_argument(
+        "--sizes",
+        nargs="+",
+        default=["640x480", "1280x720"],
+        metavar="WxH",
+        help="image sizes (640x480 1280x720)",
+    )
+    parser.add_argument(
+        "--reliability",
+        nargs="+",
+        choices=("reliable", "best_effort"),
+        default=["reliable", "best_effort"],
+        help="what the camera offers (both, one after the other)",
+    )
+    parser.add_argument("--rate", type=float, default=30.0, help="images per second (30)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of each run (20)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (auto)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PARAMETER=VALUE",
+        help="a parameter of the tracker node, e.g. --set tracker_preset=fast; may be repeated",
+    )
+    parser.add_argument(
+        "--no-profile",
+        action="store_true",
+        help="with Fast DDS as it comes, without config/fastdds_images.xml",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurement as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=run_ros)
+
+
+def run_ros(options: argparse.Namespace) -> int:
+    """Hand over to the ROS package, which this library does not import otherwise."""
+    options.parameters = assignments(options.set)
+    for size in options.sizes:
+        _size(size)
+    try:
+        ros = importlib.import_module("dcfst_ros.bench")
+    except ImportError as error:
+        raise OptionError(
+            f"bench ros needs ROS 2 for {sys.executable} ({error}): source the ROS install, or "
+            "use the environment that scripts/setup_env.py makes"
+        ) from error
+    status: int = ros.run(options)
+    return status
 
 
 def run(options: argparse.Namespace) -> int:

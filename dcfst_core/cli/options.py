@@ -87,7 +87,7 @@ def apply_threads(options: argparse.Namespace) -> None:
 def tracker_config(options: argparse.Namespace) -> TrackerConfig:
     """Build the config from --config and --set; OptionError names what is wrong."""
     try:
-        values = {**_base_config(options.config).to_dict(), **_assignments(options.set)}
+        values = {**_base_config(options.config).to_dict(), **assignments(options.set)}
         return TrackerConfig.from_dict(values)
     except OptionError:
         raise
@@ -164,7 +164,8 @@ def _read_settings(path: Path) -> Any:
         raise OptionError(f"--config: expected YAML in {path}; {error}") from error
 
 
-def _assignments(pairs: list[str]) -> dict[str, Any]:
+def assignments(pairs: list[str]) -> dict[str, Any]:
+    """Read `FIELD=VALUE` texts; values are JSON where they can be, else strings."""
     values = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")

@@ -40,10 +40,19 @@ def test_latency_beyond_the_limits_is_a_warning_then_an_error() -> None:
             health.add_frame(latency_s, 3.0)
         found, message, values = health.judge(LIMITS, tracking=True)
         assert found == level
-        assert values["stamp-to-publish p50 (ms)"] == f"{latency_s * 1e3:.1f}"
-        assert values["receive-to-publish p95 (ms)"] == "3.0"
+        assert values["stamp-to-publish p50 (ms)"] == f"{latency_s * 1e3:.2f}"
+        assert values["receive-to-publish p95 (ms)"] == "3.00"
         assert (level == OK) == (message == "tracking")
         assert health.judge(LIMITS, tracking=False)[0] == OK
+
+
+def test_the_nodes_own_time_is_what_neither_tracker_nor_waiting_took() -> None:
+    health = Health(clock=Clock())
+    health.add_frame(0.060, 50.0, track_ms=30.0, busy_ms=18.0)
+    values = health.judge(LIMITS, tracking=True)[2]
+    assert values["stamp-to-receive p50 (ms)"] == "10.00"
+    assert values["tracker p50 (ms)"] == "30.00"
+    assert values["convert and publish p50 (ms)"] == "2.00"
 
 
 def test_stamps_of_another_clock_are_named_and_not_judged() -> None:
@@ -58,7 +67,7 @@ def test_images_without_stamps_have_no_latency() -> None:
     health.add_frame(None, 4.0)
     values = health.judge(LIMITS, tracking=True)[2]
     assert "stamp-to-publish p50 (ms)" not in values
-    assert values["receive-to-publish p50 (ms)"] == "4.0"
+    assert values["receive-to-publish p50 (ms)"] == "4.00"
 
 
 def test_a_low_output_rate_and_a_fresh_error_are_warnings() -> None:

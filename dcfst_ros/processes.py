@@ -1,0 +1,61 @@
+"""Nodes in processes of their own, apart from other ROS systems, for demo and benchmark."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TextIO
+
+STOP_TIMEOUT_S = 60.0
+PROFILE = "fastdds_images.xml"
+
+
+def private_environment(use_profile: bool = True) -> dict[str, str]:
+    """A ROS domain of its own on this machine, so that no robot nearby is disturbed.
+
+    `use_profile`: let Fast DDS have room for images, unless the user has a profile already.
+    """
+    env = dict(os.environ)
+    env.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
+    env.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    profile = find_profile()
+    if use_profile and profile is not None:
+        env.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(profile))
+    return env
+
+
+def find_profile() -> Path | None:
+    """config/fastdds_images.xml of the checkout or of the installation; None without one."""
+    package = Path(__file__).resolve().parent
+    # Installed, it is <prefix>/share/dcfst_ros beside <prefix>/lib/python3.x/site-packages.
+    roots = [package.parent, *(above / "share" / "dcfst_ros" for above in package.parents)]
+    found = [root / "config" / PROFILE for root in roots if (root / "config" / PROFILE).exists()]
+    return found[0] if found else None
+
+
+def start(
+    module: str, parameters: dict[str, object], env: dict[str, str], output: TextIO | None
+) -> subprocess.Popen[bytes]:
+    """Start one node in its own process."""
+    command = [sys.executable, "-m", f"dcfst_ros.{module}", "--ros-args"]
+    for name, value in parameters.items():
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        # Quotes keep "404,52,110,200" and file names like 1.0 strings.
+        command += ["-p", f"{name}:='{text}'" if isinstance(value, str) else f"{name}:={text}"]
+    stderr = subprocess.STDOUT if output is not None else None
+    return subprocess.Popen(command, env=env, stdout=output, stderr=stderr)
+
+
+def stop(process: subprocess.Popen[bytes]) -> int:
+    """Ask a node to end as Ctrl-C does, and wait for it."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()

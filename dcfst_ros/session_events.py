@@ -1,0 +1,60 @@
+"""What goes into the tracking thread and what it tells: requests, results, the listener."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from dcfst_core.target import Track, TrackState
+from dcfst_core.video import Frame
+from dcfst_ros.conversions import BoxXYWH
+from dcfst_ros.frame_buffer import StampedFrame
+
+
+@dataclass(frozen=True)
+class InitRequest:
+    """A box from a person or a detector: `stamp_ns` is that of its image, 0 = the newest."""
+
+    target_id: str
+    box_xywh: BoxXYWH
+    stamp_ns: int
+    class_id: str = ""
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """All targets of one processed frame; `frame_rgb` is None when nothing had to be converted.
+
+    busy_ms: how long the frame waited because the thread worked on the one before.
+    """
+
+    frame: StampedFrame
+    frame_rgb: Frame | None
+    tracks: tuple[Track, ...]
+    class_ids: dict[str, str]
+    busy_ms: float = 0.0
+    convert_ms: float = 0.0
+    track_ms: float = 0.0
+    stage_ms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InitReport:
+    """How an init went: the frame it started on, and what catching up to now cost."""
+
+    request: InitRequest
+    frame: StampedFrame
+    caught_up_frames: int
+    waiting_frames: int
+    duration_ms: float
+
+
+class SessionListener(Protocol):
+    """What the tracking thread tells; each is called on that thread."""
+
+    def on_result(self, result: FrameResult) -> None: ...
+    def on_state(self, target_id: str, state: TrackState, score: float, stamp_ns: int) -> None: ...
+    def on_init(self, report: InitReport) -> None: ...
+    def on_refused(self, request: InitRequest, reason: str) -> None: ...
+    def on_warning(self, topic: str, message: str) -> None: ...
+    def on_error(self, error: Exception) -> None: ...
