@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
@@ -24,7 +25,8 @@ USAGE = """usage: dcfst-train fit [--config FILE.yaml] [--run FOLDER] [--help] .
        dcfst-train pack --out FOLDER --data.got10k FOLDER ... [--help]
        dcfst-train evaluate RUN --root FOLDER [--help]
        dcfst-train report RUN [--help]
-       dcfst-train export CHECKPOINT OUT.safetensors [--help]"""
+       dcfst-train export CHECKPOINT OUT.safetensors [--help]
+       dcfst-train bench solver|step|loader [--help]"""
 
 
 class TrainingCLI(LightningCLI):
@@ -38,6 +40,12 @@ class TrainingCLI(LightningCLI):
             default="",
             type=str,
             help="checkpoint of another run, or exported .safetensors, to take the weights from",
+        )
+        parser.add_argument(
+            "--init_parts",
+            default=["trunk", "embedding", "iou_net"],
+            type=list[Literal["trunk", "embedding", "iou_net"]],
+            help="parts of the network to take from --init_from; the others start as usual",
         )
         parser.add_argument(
             "--plain_start_crops",
@@ -105,6 +113,7 @@ def fit(arguments: list[str]) -> None:
             "reload_dataloaders_every_n_epochs": 1,
             # Each process draws pairs of its own; Lightning's sampler would deal them out again.
             "use_distributed_sampler": False,
+            "num_sanity_val_steps": 0,
         },
     )
     settings = cli.config
@@ -128,11 +137,15 @@ def fit(arguments: list[str]) -> None:
         trainer.fit(model, data, ckpt_path=str(newest), weights_only=True)
         return
     if settings.init_from:
-        print(f"starting from the weights of {settings.init_from}")
-        export.load_network(model.net, settings.init_from)
-    elif model.hparams.start == "plain":
+        print(f"taking {', '.join(settings.init_parts)} from {settings.init_from}")
+        export.load_network(model.net, settings.init_from, settings.init_parts)
+    starts_here = not settings.init_from or "embedding" not in settings.init_parts
+    if starts_here and model.hparams.start == "plain":
         examples = data.examples(settings.plain_start_crops)
         start_at_plain_features(model.net, examples, whitening=settings.plain_start_whitening)
+    if trainer.limit_val_batches:
+        # Step 0 of the held-out curves: what the run starts from.
+        trainer.validate(model, data, verbose=False)
     trainer.fit(model, data)
 
 
@@ -176,6 +189,10 @@ def main(arguments: list[str] | None = None) -> None:
         from dcfst_training import evaluate
 
         evaluate.main(rest)
+    elif command == "bench":
+        from dcfst_training import benchmarks
+
+        benchmarks.main(rest)
     elif command == "report":
         from dcfst_training import report
 

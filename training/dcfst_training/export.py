@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,42 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
-def load_network(net: DCFSTNet, path: str | Path) -> None:
-    """Copy the network's weights of a training checkpoint, or of exported weights, into `net`."""
+def load_network(
+    net: DCFSTNet, path: str | Path, parts: Sequence[str] = ("trunk", "embedding", "iou_net")
+) -> None:
+    """Copy parts of a training checkpoint's network, or of exported weights, into `net`.
+
+    Raises ValueError when the head there is of the other form, residual or not: its tensors would
+    fit and mean something else.
+    """
     if Path(path).suffix == ".safetensors":
-        net.load_state_dict(load_model(path).state_dict())
-        return
-    state = read_checkpoint(path)["state_dict"]
-    net.load_state_dict(
-        {name.removeprefix(PREFIX): value for name, value in state.items() if PREFIX in name}
-    )
+        model = load_model(path)
+        state, residual = model.state_dict(), model.architecture.residual
+    else:
+        checkpoint = read_checkpoint(path)
+        state = {
+            name.removeprefix(PREFIX): value
+            for name, value in checkpoint["state_dict"].items()
+            if name.startswith(PREFIX)
+        }
+        residual = is_residual(checkpoint["hyper_parameters"])
+    if "embedding" in parts and residual != net.architecture.residual:
+        forms = {True: "plain", False: "gaussian"}
+        raise ValueError(
+            f"expected weights of a head with --model.start {forms[net.architecture.residual]}; "
+            f"{path} has one with --model.start {forms[residual]}: choose that start, or leave "
+            "the embedding out of --init_parts"
+        )
+    for part in parts:
+        prefix = f"{part}."
+        getattr(net, part).load_state_dict(
+            {n.removeprefix(prefix): value for n, value in state.items() if n.startswith(prefix)}
+        )
+
+
+def is_residual(hyper_parameters: dict[str, Any]) -> bool:
+    """Whether the head of a run with these settings adds to the trunk's features."""
+    return bool(hyper_parameters["start"] == "plain")
 
 
 def main(arguments: list[str]) -> None:
@@ -57,7 +85,7 @@ def export_weights(path: str | Path, out: str | Path, note: str = "") -> None:
         return
     checkpoint = read_checkpoint(path)
     settings = checkpoint["hyper_parameters"]
-    net = DCFSTNet(Architecture(residual=settings["start"] == "plain"))
+    net = DCFSTNet(Architecture(residual=is_residual(settings)))
     load_network(net, path)
     metadata = {
         "name": "DCFST ResNet-18",

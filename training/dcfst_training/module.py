@@ -112,9 +112,15 @@ class DCFSTModule(L.LightningModule):
         labels = self.train_samples.labels(train_wh, self.hparams.output_sigma_factor)
         with torch.autocast(self.device.type, enabled=False):
             regressor = ridge_solve(x.float(), labels, self.hparams.regularization)
+        return self.score_test((both[0][count:], both[1][count:]), regressor, train_wh)
+
+    def score_test(self, features: Blocks, regressor: Tensor, target_wh: Tensor) -> Tensor:
+        """Score maps (B, n, n) of regressors (B, D), collapsed to kernels on pooled features."""
+        embedding = self.net.embedding
+        with torch.autocast(self.device.type, enabled=False):
             kernel = embedding.collapse(regressor)
-            tested = (both[0][count:].float(), both[1][count:].float())
-            return embedding.score(tested, kernel, self.grid, train_wh)
+            tested = (features[0].float(), features[1].float())
+            return embedding.score(tested, kernel, self.grid, target_wh)
 
     def losses(self, batch: Example) -> dict[str, Tensor]:
         """All losses and, for the log, how often and how far the peak misses the target."""
@@ -127,11 +133,13 @@ class DCFSTModule(L.LightningModule):
             labels = self.grid.labels(
                 batch["test_box"][:, 2:], self.hparams.output_sigma_factor, offset
             )
-            loss = SCORE_LOSSES[self.hparams.score_loss](scores.flatten(1), labels).mean()
-            # The mean over 961 mostly empty RoIs is tiny; this brings it to the IoU loss's size.
-            result["score_loss"] = 100 * loss
+            result["score_loss"] = self._score_loss(self.hparams.score_loss, scores, labels)
             total = total + self.hparams.score_weight * result["score_loss"]
             result |= self._miss(scores.detach(), batch)
+            if not self.training:
+                # By every loss, so that runs with different ones can be compared.
+                for name in SCORE_LOSSES:
+                    result[name] = self._score_loss(name, scores, labels)
         if self.hparams.iou_weight:
             predicted = self.predict_iou(train, test, batch)
             result["iou_loss"] = iou_loss(predicted, batch["proposal_ious"])
@@ -141,6 +149,10 @@ class DCFSTModule(L.LightningModule):
             total = total + self.hparams.iou_weight * result["iou_loss"]
         result["loss"] = total
         return result
+
+    def _score_loss(self, name: ScoreLossName, scores: Tensor, labels: Tensor) -> Tensor:
+        # The mean over 961 mostly empty RoIs is tiny; 100 brings it to the IoU loss's size.
+        return 100 * SCORE_LOSSES[name](scores.flatten(1), labels).mean()
 
     def predict_iou(self, train: Blocks, test: Blocks, batch: Example) -> Tensor:
         """Predicted IoU (B, P), scaled to [-1, 1], of the proposals."""

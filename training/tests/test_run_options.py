@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from dcfst_core.checkpoint import load_model
-from dcfst_core.model import DCFSTNet
-from dcfst_training.export import read_checkpoint
+from dcfst_core.model import Architecture, DCFSTNet
+from dcfst_training.cli import main
+from dcfst_training.curves import read_curves
+from dcfst_training.export import load_network, read_checkpoint
 
 
 def test_a_run_starts_from_exported_weights_and_leaves_frozen_layers_alone(kept_run: Path) -> None:
@@ -37,3 +40,40 @@ def test_start_and_kept_epochs_stay_beside_the_last_checkpoint(kept_run: Path) -
     name = "iou_net.predictor.weight"
     assert torch.equal(first["state_dict"][f"net.{name}"], exported[name])
     assert not torch.equal(kept["state_dict"][f"net.{name}"], last["state_dict"][f"net.{name}"])
+
+
+def test_parts_of_other_weights_are_taken_alone(kept_run: Path) -> None:
+    """`--init_parts [iou_net]`: the head starts as it would without `--init_from`."""
+    for file in ("last.ckpt", "../start.safetensors"):
+        net, fresh = DCFSTNet(), DCFSTNet()
+        fresh.load_state_dict(net.state_dict())
+        load_network(net, kept_run / file, ["iou_net"])
+        state, before = net.state_dict(), fresh.state_dict()
+        same = {name for name, value in state.items() if torch.equal(value, before[name])}
+        assert {name for name in state if not name.startswith("iou_net.")} <= same
+        assert "iou_net.predictor.weight" not in same
+
+
+def test_a_head_of_the_other_form_is_refused(kept_run: Path) -> None:
+    """Its tensors have the same names and shapes, and would make another network."""
+    net = DCFSTNet(Architecture(residual=False))
+    for file in ("last.ckpt", "../start.safetensors"):
+        with pytest.raises(ValueError, match=r"expected .* gaussian; .* has one .* plain: choose"):
+            load_network(net, kept_run / file)
+        load_network(net, kept_run / file, ["trunk", "iou_net"])
+
+
+def test_held_out_curves_begin_before_the_first_step(debug_recipe: Path, tmp_path: Path) -> None:
+    """At step 0 with what the run starts from, and by every loss."""
+    settings = {
+        **{"run": tmp_path, "data.batch_size": 1, "data.pairs_per_epoch": 2},
+        **{"data.validation_pairs": 1, "trainer.max_epochs": 1, "model.start": "gaussian"},
+        **{"trainer.enable_progress_bar": False, "trainer.enable_model_summary": False},
+        **{"model.iou_weight": 0, "model.score_loss": "squared"},
+    }
+    chosen = [f"--{name}={value}" for name, value in settings.items()]
+    main(["fit", f"--config={debug_recipe}", *chosen])
+    curves = read_curves(tmp_path)
+    for name in ("squared", "shrinkage", "original_shrinkage", "miss_rate"):
+        assert list(curves[f"val/{name}"]) == [0, 1], name
+    assert curves["val/squared"] == curves["val/score_loss"] != curves["val/shrinkage"]
