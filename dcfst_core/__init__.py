@@ -8,41 +8,47 @@ track = tracker.update(next_frame_rgb)
 
 from __future__ import annotations
 
-from pathlib import Path
+import importlib
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from dcfst_core.checkpoint import load_model
-from dcfst_core.config import TrackerConfig
-from dcfst_core.target import Track, TrackState
-from dcfst_core.tracker import Tracker
+if TYPE_CHECKING:
+    from dcfst_core.checkpoint import load_model
+    from dcfst_core.config import TrackerConfig
+    from dcfst_core.loading import choose_device, load_tracker
+    from dcfst_core.target import Track, TrackState
+    from dcfst_core.tracker import Tracker
 
 __version__ = "0.1.0"
-__all__ = ["Track", "TrackState", "Tracker", "TrackerConfig", "choose_device", "load_tracker"]
+__all__ = [
+    "Track",
+    "TrackState",
+    "Tracker",
+    "TrackerConfig",
+    "choose_device",
+    "load_model",
+    "load_tracker",
+]
+
+# Loaded at first use: importing PyTorch takes seconds, which a node that only draws or plays
+# should not wait for.
+_PLACES = {
+    "Track": "target",
+    "TrackState": "target",
+    "Tracker": "tracker",
+    "TrackerConfig": "config",
+    "choose_device": "loading",
+    "load_model": "checkpoint",
+    "load_tracker": "loading",
+}
 
 
-def choose_device(device: str | torch.device = "auto") -> torch.device:
-    """`auto` is the first CUDA device if torch can use one, else the CPU."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    chosen = torch.device(device)
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError(
-            f"expected a CUDA device for device={device!r}; torch {torch.__version__} sees none: "
-            "check the driver (nvidia-smi), or use device='cpu'"
-        )
-    return chosen
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+    globals()[name] = value
+    return value
 
 
-def load_tracker(
-    weights: str | Path | None = None,
-    config: TrackerConfig | None = None,
-    device: str | torch.device = "auto",
-) -> Tracker:
-    """A tracker ready for `init`.
-
-    `weights`: a .safetensors file; None takes the ones that come with the package. `device`:
-    `auto`, `cpu`, `cuda`, `cuda:1`, ... Raises CheckpointError for bad weights.
-    """
-    chosen = choose_device(device)
-    return Tracker(load_model(weights), config, chosen)
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

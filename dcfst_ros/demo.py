@@ -14,8 +14,8 @@ import time
 import zipfile
 from pathlib import Path
 
-from dcfst_core.cli.options import parse_box
 from dcfst_core.errors import DCFSTError
+from dcfst_core.parsing import parse_box
 from dcfst_core.video import open_frames
 from dcfst_ros.processes import private_environment, start, stop
 

@@ -11,17 +11,26 @@ from typing import Any, TextIO
 
 import cv2
 
-from dcfst_core import Track, TrackState
 from dcfst_core.drawing import contact_sheet, draw_tracks, spread_indices
 from dcfst_core.image_messages import to_rgb
 from dcfst_core.video import Frame, VideoWriter
-from dcfst_ros.conversions import detection_to_box
+from dcfst_ros.conversions import BoxXYWH, detection_to_box
 from dcfst_ros.health import percentile
 
 COLUMNS = ("frame", "stamp", "target", "x", "y", "w", "h", "score", "state", "latency_ms")
 SHEET_FRAMES = 12
 # Messages of different topics may overtake each other by a frame.
 LAG_FRAMES = 2
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A target in a frame, as the messages tell; like dcfst_core's Track, without PyTorch."""
+
+    target_id: str
+    box_xywh: BoxXYWH
+    score: float
+    state: str
 
 
 @dataclass
@@ -74,7 +83,7 @@ class TrackRecorder:
     states: Counter[str] = field(default_factory=Counter)
     latencies_ms: list[float] = field(default_factory=list)
     _pending: dict[int, _Pending] = field(default_factory=dict)
-    _state_changes: list[tuple[int, str, TrackState, float]] = field(default_factory=list)
+    _state_changes: list[tuple[int, str, str, float]] = field(default_factory=list)
     _last_boxes: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
     _span_ns: list[int] = field(default_factory=list)
     _written: int = 0
@@ -110,7 +119,7 @@ class TrackRecorder:
 
     def add_state(self, target_id: str, state: str, score: float, stamp_ns: int) -> None:
         """A target's change of state."""
-        self._state_changes.append((stamp_ns, target_id, TrackState(state), score))
+        self._state_changes.append((stamp_ns, target_id, state, score))
 
     def finish(self) -> None:
         """Write what is still pending and the contact sheet; safe to call twice."""
@@ -140,7 +149,7 @@ class TrackRecorder:
         frame = to_rgb(entry.image)
         tracks = self._tracks_of(stamp_ns, entry) if entry.detections is not None else []
         for track in tracks:
-            self.states[track.state.value] += 1
+            self.states[track.state] += 1
             self._rows.writerow(self._row(stamp_ns, track, entry))
         self._file.flush()
         drawn: Frame = draw_tracks(frame, tracks, f"{self._written}")
@@ -148,30 +157,29 @@ class TrackRecorder:
         self._sheet.add(drawn)
         self._written += 1
 
-    def _tracks_of(self, stamp_ns: int, entry: _Pending) -> list[Track]:
+    def _tracks_of(self, stamp_ns: int, entry: _Pending) -> list[Recorded]:
         """Seen targets with their boxes, unseen ones with their last box and their state."""
         seen = {d.id: d for d in entry.detections or []}
         for target_id, detection in seen.items():
             self._last_boxes[target_id] = detection_to_box(detection)
-        current: dict[str, tuple[TrackState, float]] = {}
+        current: dict[str, tuple[str, float]] = {}
         for change_ns, target_id, state, score in self._state_changes:
             if change_ns <= stamp_ns:
                 current[target_id] = (state, score)
         tracks = []
         for target_id, box in self._last_boxes.items():
-            state, score = current.get(target_id, (TrackState.TRACKING, 0.0))
+            state, score = current.get(target_id, ("tracking", 0.0))
             if target_id in seen:
                 score = seen[target_id].results[0].hypothesis.score
-            if state is not TrackState.IDLE:
-                tracks.append(Track(target_id, box, score, state))
+            if state != "idle":
+                tracks.append(Recorded(target_id, box, score, state))
         return tracks
 
-    def _row(self, stamp_ns: int, track: Track, entry: _Pending) -> list[str]:
+    def _row(self, stamp_ns: int, track: Recorded, entry: _Pending) -> list[str]:
         seen = any(d.id == track.target_id for d in entry.detections or [])
         # A box that was not seen in this frame is left empty, never repeated.
         box = [f"{v:.2f}" for v in track.box_xywh] if seen else [""] * 4
         score = f"{track.score:.4f}" if seen else ""
         stamp = f"{stamp_ns / 1e9:.6f}"
-        state = track.state.value
         latency = f"{entry.latency_ms:.1f}"
-        return [str(self._written), stamp, track.target_id, *box, score, state, latency]
+        return [str(self._written), stamp, track.target_id, *box, score, track.state, latency]

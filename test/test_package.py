@@ -148,6 +148,48 @@ def test_imports_go_one_way() -> None:
         assert not (path.stem in pure and name == "rclpy"), path
 
 
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    "node", ["play_sequence", "record", "click_init", "box_select", "synthetic_camera"]
+)
+def test_nodes_that_do_not_track_start_without_pytorch(node: str) -> None:
+    pytest.importorskip("rclpy")
+    pytest.importorskip("vision_msgs")
+    code = f"import sys, dcfst_ros.{node}_node; print('torch' in sys.modules)"
+    assert run([sys.executable, "-c", code], ROOT).strip() == "False"
+
+
+@pytest.mark.ros
+def test_without_pytorch_the_tracker_node_names_its_python() -> None:
+    pytest.importorskip("rclpy")
+    pytest.importorskip("vision_msgs")
+    hide = (
+        "import sys\n"
+        "class Hide:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] == 'torch':\n"
+        "            raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n"
+        "sys.meta_path.insert(0, Hide())\n"
+        "from dcfst_ros.tracker_node import main\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", hide], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1
+    assert f"PyTorch cannot be imported by {sys.executable}" in done.stderr
+    assert "No module named 'torch'" in done.stderr and "README" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_library_is_loaded_at_first_use_and_complete() -> None:
+    code = (
+        "import sys, dcfst_core; print('torch' in sys.modules);"
+        "print(all(getattr(dcfst_core, name) for name in dcfst_core.__all__));"
+        "print(set(dcfst_core.__all__) <= set(dir(dcfst_core)), hasattr(dcfst_core, 'nothing'))"
+    )
+    assert run([sys.executable, "-c", code], ROOT).split() == ["False", "True", "True", "False"]
+
+
 def test_package_xml_names_what_the_nodes_import() -> None:
     root = ElementTree.parse(ROOT / "package.xml").getroot()
     assert root.get("format") == "3"

@@ -21,7 +21,6 @@ from dcfst_core.cli.options import (
     apply_threads,
     assignments,
     chosen_device,
-    parse_box,
     positive_int,
     tracker_config,
 )
@@ -29,6 +28,7 @@ from dcfst_core.config import TrackerConfig
 from dcfst_core.evaluation.plots import plot_costs
 from dcfst_core.evaluation.synthetic import SyntheticClip
 from dcfst_core.machine import describe_machine
+from dcfst_core.parsing import parse_box
 from dcfst_core.straightforward import StraightforwardTracker
 from dcfst_core.tables import format_table
 from dcfst_core.video import Frame, open_frames

@@ -11,7 +11,8 @@ import torch
 
 import dcfst_core
 from dcfst_core.config import TrackerConfig
-from dcfst_core.errors import BoxError, DCFSTError
+from dcfst_core.errors import DCFSTError
+from dcfst_core.parsing import parse_box
 from dcfst_core.tracker import DEFAULT_TARGET_ID
 
 PRESETS = ("paper", "default", "fast")
@@ -108,21 +109,6 @@ def chosen_device(options: argparse.Namespace) -> torch.device:
         return dcfst_core.choose_device(options.device)
     except RuntimeError as error:
         raise OptionError(f"--device: {error}") from error
-
-
-def parse_box(text: str) -> tuple[float, float, float, float]:
-    """Read `x,y,w,h`; BoxError where it is not four numbers.
-
-    Whether it can be tracked (finite, positive, on the image) is for the tracker to say.
-    """
-    try:
-        x, y, w, h = (float(v) for v in text.replace(";", ",").split(","))
-    except ValueError:
-        raise BoxError(
-            f"expected a box as x,y,w,h (left, top, width, height in pixels), "
-            f"e.g. 120,80,64,48; got {text!r}"
-        ) from None
-    return (x, y, w, h)
 
 
 def positive_int(text: str) -> int:
