@@ -59,7 +59,7 @@ class TrackerConfig:
         5, "frames between model updates; delta is compounded over them (paper: 1)", 1, 1000
     )
     update_grid_stride: int = option(
-        1, "an update learns from every n-th sample RoI along each side; needs memory = gram", 1, 8
+        2, "an update learns from every n-th sample RoI along each side; needs memory = gram", 1, 8
     )
     reuse_features_within: float = option(
         0.0,
@@ -92,15 +92,17 @@ class TrackerConfig:
     )
     # Box refinement (ATOM)
     box_refinement: bool = option(True, "refine the box with the IoU predictor")
-    box_refinement_iter: int = option(5, "gradient ascent steps (ATOM: 5)", 0, 100)
+    box_refinement_iter: int = option(3, "gradient ascent steps (ATOM: 5)", 0, 100)
     box_refinement_step_length: float = option(
-        0.02, "step length, in squared box sizes per unit of predicted IoU", 0.0, 1.0
+        0.033, "step length, in squared box sizes per unit of predicted IoU", 0.0, 1.0
     )
     modulation_adaptation_iter: int = option(
         30, "steps by which the IoU predictor is fitted to the first frame (ATOM: none)", 0, 1000
     )
     modulation_adaptation_rate: float = option(0.1, "learning rate of those steps", 0.0, 10.0)
-    num_proposals: int = option(10, "boxes refined: one unchanged, others jittered (ATOM)", 1, 128)
+    num_proposals: int = option(
+        7, "boxes refined: one unchanged, others jittered in opposite pairs (ATOM: 10)", 1, 128
+    )
     proposal_position_jitter: float = option(
         0.05, "largest shift of a jittered proposal, in box sizes (ATOM)", 0.0, 1.0
     )
@@ -116,13 +118,16 @@ class TrackerConfig:
     )
     # Judgement
     target_not_found_threshold: float = option(
-        0.25, "a peak score below this is no sighting of the target", 0.0, 1.0
+        0.45, "a score below this share of the target's usual score is no sighting", 0.0, 3.0
     )
     lost_after: int = option(
         5, "frames without a sighting after which the target counts as lost", 1, 1000
     )
     reaccept_threshold: float = option(
-        0.4, "score a lost target must exceed to be followed again", 0.0, 1.0
+        0.65,
+        "share of its usual score that a lost target must reach to be followed again",
+        0.0,
+        3.0,
     )
     reaccept_frames: int = option(
         3, "successive frames above reaccept_threshold before tracking resumes", 1, 100
@@ -144,8 +149,8 @@ class TrackerConfig:
             raise ValueError(f"patch_size: expected a multiple of 16, got {self.patch_size}")
         if self.memory == "average" and self.update_grid_stride > 1:
             raise ValueError(
-                "update_grid_stride: expected 1 with memory = average, whose data matrices must "
-                f"all have one shape; got {self.update_grid_stride}: use memory = gram"
+                "update_grid_stride: expected 1 with memory = average, whose data matrices all "
+                f"have one shape; got {self.update_grid_stride}: set it to 1, or use memory = gram"
             )
         if self.num_averaged > self.num_proposals:
             raise ValueError(
@@ -171,7 +176,10 @@ class TrackerConfig:
             hard_negative_threshold=1.0,
             window_strength=0.0,
             subgrid_peak=False,
+            box_refinement_iter=5,
+            box_refinement_step_length=0.02,
             modulation_adaptation_iter=0,
+            num_proposals=10,
             proposal_size_jitter=0.25,
             position_refinement=1.0,
             size_update_rate=1.0,

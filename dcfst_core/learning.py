@@ -63,7 +63,7 @@ class Learner:
                 if target.hard_negative:
                     rate = max(rate, config.hard_negative_learning_rate)
                 target.memory.add(x[index : index + 1], y[index : index + 1], rate)
-                target.frames_since_update = 0
+                target.learned()
         with self._timer("solve"):
             for target, _ in due:
                 target.kernel = self._net.collapse(target.memory.solve(config.regularization))

@@ -16,7 +16,7 @@ from dcfst_core.peaks import Peaks, find_peaks
 from dcfst_core.refinement import BoxRefiner
 from dcfst_core.samples import SampleGrid
 from dcfst_core.search import choose_regions
-from dcfst_core.target import Target
+from dcfst_core.target import Signals, Target
 from dcfst_core.timing import StageTimer
 
 
@@ -24,10 +24,7 @@ from dcfst_core.timing import StageTimer
 class Sighting:
     """One target's best find in the current frame; numbers are on the host."""
 
-    score: float
-    second_score: float
-    predicted_iou: float
-    """IoU of the refined box in [0, 1] as the predictor sees it; NaN without refinement."""
+    signals: Signals
     box_xywh: BoxXYWH
     """Image pixels."""
     region: SearchRegion
@@ -92,9 +89,7 @@ class Localiser:
         found = torch.cat((torch.stack((peaks.score, peaks.second_score, ious), 1), boxes), dim=1)
         return [
             Sighting(
-                score=row[0],
-                second_score=row[1],
-                predicted_iou=row[2],
+                signals=Signals(*row[:3]),
                 box_xywh=region.to_image((row[3] - row[5] / 2, row[4] - row[6] / 2, *row[5:])),
                 region=region,
                 features=(features[0][index : index + 1], features[1][index : index + 1]),

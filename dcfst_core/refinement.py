@@ -110,10 +110,12 @@ def _cut(block: Tensor, start_xy: Tensor, cells: int) -> Tensor:
 def _proposal_jitter(config: TrackerConfig) -> Tensor:
     """Offsets (num_proposals, 4) of the proposals, in box sizes and log sizes; the first is zero.
 
-    Drawn once, so that equal frames give equal boxes whatever was tracked before.
+    Drawn once, so that equal frames give equal boxes whatever was tracked before, and in pairs of
+    opposites, so that a few of them do not lean to one side.
     """
     generator = torch.Generator().manual_seed(0)
-    unit = torch.rand(config.num_proposals, 4, generator=generator) * 2 - 1
-    unit[0] = 0
+    drawn = torch.rand(config.num_proposals // 2, 4, generator=generator) * 2 - 1
+    pairs = torch.stack((drawn, -drawn), dim=1).flatten(0, 1)
+    unit = torch.cat((torch.zeros(1, 4), pairs))[: config.num_proposals]
     position, size = config.proposal_position_jitter, config.proposal_size_jitter
     return unit * torch.tensor([position, position, size, size])

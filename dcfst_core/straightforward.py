@@ -83,7 +83,11 @@ class StraightforwardTracker(Tracker):
         device: str | torch.device = "cpu",
     ) -> None:
         plain = dataclasses.replace(
-            config or TrackerConfig.default(), update_interval=1, precision="float32"
+            config or TrackerConfig.default(),
+            update_interval=1,
+            update_grid_stride=1,
+            reuse_features_within=0.0,
+            precision="float32",
         )
         super().__init__(model, plain, device)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from enum import Enum
 
 from torch import Tensor
@@ -22,6 +23,34 @@ class TrackState(str, Enum):
     LOST = "lost"
 
 
+# Until a target has scores of its own: the median over the development sequences, and the least
+# that counts as usual, so that a slow drift cannot make anything usual.
+_USUAL_PEAK, _USUAL_IOU = 0.8, 0.85
+_LEAST_USUAL = 0.4
+_USUAL_RATE = 0.04
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What the network says about one find."""
+
+    peak: float
+    """Height of the regressor's peak; 1 = exactly like the remembered target."""
+    second_peak: float
+    """Greatest score outside of the peak's neighbourhood."""
+    predicted_iou: float
+    """IoU of the refined box in [0, 1] as the predictor sees it; NaN without refinement."""
+
+    @property
+    def score(self) -> float:
+        """Peak times predicted IoU, in [0, 1]: near the overlap to expect; 0 if not finite.
+
+        On the development sequences no fitted combination of the signals ranked finds better.
+        """
+        score = self.peak * (1.0 if math.isnan(self.predicted_iou) else self.predicted_iou)
+        return min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0
+
+
 @dataclass(frozen=True)
 class Track:
     """Where a target is in one frame."""
@@ -30,8 +59,10 @@ class Track:
     box_xywh: BoxXYWH
     """Pixels; while UNCERTAIN or LOST this is the last box in which the target was seen."""
     score: float
-    """Height of the regressor's peak in [0, 1]; 1 = exactly like the remembered target."""
+    """Confidence in [0, 1], see `Signals.score`."""
     state: TrackState
+    signals: Signals | None = field(default=None, compare=False)
+    """What the score was made of; None in the frame in which the target was given."""
 
 
 @dataclass
@@ -45,23 +76,30 @@ class Target:
     modulation: tuple[Tensor, Tensor]
     state: TrackState = TrackState.TRACKING
     score: float = 1.0
+    signals: Signals | None = None
+    usual_score: float | None = None
     frames_since_update: int = 0
     frames_unseen: int = 0
     frames_reaccepted: int = 0
     next_tile: int = 0
     hard_negative: bool = False
 
-    def judge(self, score: float, config: TrackerConfig) -> bool:
-        """Take one frame's peak score, move to the next state, say whether the target is seen.
+    def judge(self, signals: Signals, config: TrackerConfig) -> bool:
+        """Take one frame's signals, move to the next state, say whether the target is seen.
 
-        Two thresholds, so that a lost target is never silently taken up again: it is lost after
-        `lost_after` frames under `target_not_found_threshold`, and followed again only after
-        `reaccept_frames` frames in a row above `reaccept_threshold`.
+        A score counts relative to the target's usual one: some targets are like nothing else and
+        some are not. Two thresholds, so that a lost target is never silently taken up again: it is
+        lost after `lost_after` frames under `target_not_found_threshold`, and followed again only
+        after `reaccept_frames` frames in a row above `reaccept_threshold`.
         """
-        self.score = min(max(score, 0.0), 1.0)
+        self.signals, self.score = signals, signals.score
+        if self.usual_score is None:
+            refined = not math.isnan(signals.predicted_iou)
+            self.usual_score = _USUAL_PEAK * (_USUAL_IOU if refined else 1.0)
+        share = self.score / max(self.usual_score, _LEAST_USUAL)
         if self.state is TrackState.LOST:
-            return self._judge_lost(config)
-        if score >= config.target_not_found_threshold:
+            return self._judge_lost(share, config)
+        if share >= config.target_not_found_threshold:
             self.frames_unseen = 0
             self.state = TrackState.TRACKING
             return True
@@ -71,8 +109,8 @@ class Target:
         self.frames_reaccepted = 0
         return False
 
-    def _judge_lost(self, config: TrackerConfig) -> bool:
-        if self.score < config.reaccept_threshold:
+    def _judge_lost(self, share: float, config: TrackerConfig) -> bool:
+        if share < config.reaccept_threshold:
             self.frames_reaccepted = 0
             return False
         self.frames_reaccepted += 1
@@ -82,7 +120,14 @@ class Target:
         # Seen: the box moves to the candidate, so that the next frame is searched around it.
         return True
 
+    def learned(self) -> None:
+        """Note that the model was updated from the current frame."""
+        assert self.usual_score is not None, "judge() comes before an update"
+        rate = 1 - (1 - _USUAL_RATE) ** self.frames_since_update
+        self.usual_score += rate * (self.score - self.usual_score)
+        self.frames_since_update = 0
+
     @property
     def track(self) -> Track:
         """The public view."""
-        return Track(self.target_id, self.box_xywh, self.score, self.state)
+        return Track(self.target_id, self.box_xywh, self.score, self.state, self.signals)

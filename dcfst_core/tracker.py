@@ -123,7 +123,7 @@ class Tracker:
     def _take(self, target: Target, sighting: Sighting, image: Tensor) -> bool:
         """Move the target to its sighting, if it is one; say whether its model is to learn."""
         config = self.config
-        if not target.judge(sighting.score, config):
+        if not target.judge(sighting.signals, config):
             return False
         height, width = image.shape[1:]
         target.box_xywh = _next_box(target.box_xywh, sighting.box_xywh, width, height, config)
@@ -131,7 +131,8 @@ class Tracker:
             return False
         target.frames_since_update += 1
         threshold = config.hard_negative_threshold
-        rival = threshold < 1 and sighting.second_score > threshold * sighting.score
+        signals = sighting.signals
+        rival = threshold < 1 and signals.second_peak > threshold * signals.peak
         target.hard_negative = rival
         return rival or target.frames_since_update >= config.update_interval
 

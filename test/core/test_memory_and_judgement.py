@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from dcfst_core.memory import SampleMemory
 from dcfst_core.patch import SearchRegion
 from dcfst_core.ridge import ridge_solve
 from dcfst_core.search import choose_regions
-from dcfst_core.target import Target, TrackState
+from dcfst_core.target import Signals, Target, TrackState
 
 
 def samples(seed: int, copies: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,6 +48,16 @@ def test_gram_memory_is_weighted_least_squares_over_all_frames() -> None:
     assert torch.allclose(memory.solve(0.1), expected, atol=1e-4)
 
 
+def test_gram_memory_weighs_a_frame_the_same_with_fewer_samples() -> None:
+    whole, half = (SampleMemory("gram", first_frame_floor=0.0) for _ in range(2))
+    (x1, y1), (x2, y2) = samples(0), samples(1)
+    for memory in (whole, half):
+        memory.start(x1, y1)
+    whole.add(torch.cat((x2, x2), dim=1), torch.cat((y2, y2), dim=1), 0.3)
+    half.add(x2, y2, 0.3)
+    assert torch.allclose(whole.solve(0.1), half.solve(0.1), atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["average", "gram"])
 def test_first_frame_keeps_its_floor(kind: str) -> None:
     memory = SampleMemory(kind, first_frame_floor=0.5)
@@ -62,7 +74,12 @@ def make_target(state: TrackState = TrackState.TRACKING) -> Target:
     kernel = RegressorKernel(torch.zeros(1), torch.zeros(1), torch.zeros(1))
     memory = SampleMemory("average", 0.0)
     vectors = (torch.zeros(1), torch.zeros(1))
-    return Target("a", (100.0, 100.0, 20.0, 20.0), memory, kernel, vectors, state)
+    box = (100.0, 100.0, 20.0, 20.0)
+    return Target("a", box, memory, kernel, vectors, state, usual_score=1.0)
+
+
+def find(peak: float, predicted_iou: float = float("nan")) -> Signals:
+    return Signals(peak, 0.1, predicted_iou)
 
 
 CONFIG = TrackerConfig(
@@ -73,7 +90,7 @@ CONFIG = TrackerConfig(
 def states(target: Target, scores: list[float]) -> list[str]:
     result = []
     for score in scores:
-        target.judge(score, CONFIG)
+        target.judge(find(score), CONFIG)
         result.append(target.state.value)
     return result
 
@@ -96,12 +113,43 @@ def test_lost_target_is_not_taken_up_again_at_the_first_likeness() -> None:
     assert states(target, [0.4, 0.4, 0.4, 0.6, 0.4, 0.6, 0.6]) == ["lost"] * 6 + ["tracking"]
 
 
-def test_score_is_kept_in_zero_to_one() -> None:
+@pytest.mark.parametrize(
+    ("peak", "predicted_iou", "score"),
+    [
+        (0.8, 0.5, 0.4),
+        (1.3, 1.0, 1.0),
+        (-0.2, 0.9, 0.0),
+        (0.7, math.nan, 0.7),
+        (math.nan, 0.9, 0.0),
+    ],
+)
+def test_score_is_peak_times_predicted_iou(
+    peak: float, predicted_iou: float, score: float
+) -> None:
     target = make_target()
-    target.judge(1.3, CONFIG)
-    assert target.track.score == 1.0
-    target.judge(-0.2, CONFIG)
-    assert target.track.score == 0.0
+    target.judge(find(peak, predicted_iou), CONFIG)
+    assert target.track.score == pytest.approx(score)
+    assert target.track.signals == target.signals
+
+
+def test_a_score_counts_relative_to_what_is_usual_for_the_target() -> None:
+    weak = make_target()
+    weak.usual_score = 0.5
+    assert states(weak, [0.2]) == ["tracking"]  # 0.4 of the usual score
+    assert states(make_target(), [0.2]) == ["uncertain"]
+
+
+def test_the_usual_score_follows_updates_alone_and_keeps_a_floor() -> None:
+    target = make_target()
+    target.judge(find(0.5), CONFIG)
+    assert target.usual_score == 1.0
+    for _ in range(200):
+        target.judge(find(0.09), CONFIG)
+        target.frames_since_update = 5
+        target.learned()
+    assert target.usual_score == pytest.approx(0.09, abs=0.01)
+    target.judge(find(0.09), CONFIG)  # 0.225 of the floor 0.4
+    assert target.state is not TrackState.TRACKING
 
 
 def test_a_lost_target_is_searched_over_the_whole_frame_in_turn() -> None:
@@ -127,11 +175,12 @@ def test_a_tracked_target_is_searched_around_its_box_only() -> None:
     ("values", "message"),
     [
         ({"learning_rate": 1.5}, r"learning_rate: expected 0.0 to 1.0, got 1.5"),
+        ({"memory": "average"}, "update_grid_stride: expected 1 with memory = average"),
         ({"grid_size": 31.0}, "grid_size: expected int, got 31.0"),
         ({"box_refinement": 1}, "box_refinement: expected bool, got 1"),
         ({"memory": "all"}, r"memory: expected one of .*'gram'.*, got 'all'"),
         ({"patch_size": 290}, "patch_size: expected a multiple of 16, got 290"),
-        ({"num_averaged": 11}, "num_averaged: expected at most num_proposals = 10, got 11"),
+        ({"num_averaged": 11}, "num_averaged: expected at most num_proposals = 7, got 11"),
         (
             {"lambda": 0.1},
             r"unknown tracker settings \['lambda'\]; known ones: \[.*regularization",

@@ -30,6 +30,13 @@ def test_pooling_weights_pool_the_same_rois() -> None:
     assert (prroi_pool_grid(features, *weights) - general).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize(("stride", "size"), [(1, 31), (2, 16), (3, 11), (30, 2)])
+def test_a_thinned_grid_reaches_as_far_with_fewer_rois(stride: int, size: int) -> None:
+    thinned = GRID.thinned(stride)
+    assert thinned.size == size
+    assert torch.allclose(thinned.centres(), GRID.centres()[::stride])
+
+
 def test_labels_are_gaussian_around_the_target() -> None:
     wh = torch.tensor([[36.0, 64.0]])
     labels = GRID.labels(wh, 0.25, offset_xy=torch.tensor([[16.0, -8.0]])).view(31, 31)

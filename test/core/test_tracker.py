@@ -156,6 +156,26 @@ def test_paper_config_updates_and_solves_in_every_frame() -> None:
         )
 
 
+@pytest.mark.parametrize(("reuse", "passes"), [(0.0, 2), (0.5, 1)])
+def test_an_update_takes_the_features_at_hand_if_the_target_is_near(
+    reuse: float, passes: int
+) -> None:
+    config = TrackerConfig(update_interval=1, reuse_features_within=reuse)
+    tracker = Tracker(MODEL, config)
+    tracker.init(scene(60, 80), (60, 80, 40, 48))
+    tracker.timer.enabled = True
+    patches: list[int] = []
+    handle = tracker._learner._net._trunk.register_forward_pre_hook(
+        lambda _, inputs: patches.append(len(inputs[0]))
+    )
+    near = tracker.update(scene(64, 82))
+    handle.remove()
+    assert len(patches) == passes and "solve" in tracker.timer.last_ms
+    for step in range(1, 6):
+        near = tracker.update(scene(64 + 4 * step, 82 + 2 * step))
+    assert np.abs(centre(near.box_xywh) - (104, 116)).max() < 2
+
+
 def test_shifted_target_is_found_without_bias() -> None:
     """The mean error over sub-pixel shifts is a bias; single errors scatter around it.
 

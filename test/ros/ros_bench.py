@@ -35,9 +35,9 @@ FAST = {
     "cpu_threads": 1,
 }
 BLIND = {
-    "tracker.target_not_found_threshold": 1.0,
+    "tracker.target_not_found_threshold": 3.0,
     "tracker.lost_after": 3,
-    "tracker.reaccept_threshold": 1.0,
+    "tracker.reaccept_threshold": 3.0,
     "tracker.reaccept_frames": 100,
 }
 WAIT_S = 180.0  # generous: importing PyTorch takes its time on a busy machine
