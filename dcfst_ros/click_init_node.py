@@ -42,7 +42,6 @@ class ClickInitNode(Node):
         self.clicks = {"rqt": TwoClicks(timeout_s), "rviz": TwoClicks(timeout_s)}
         self.projection: Projection | None = None
         self.frame_id = ""
-        self._transforms: Any = None
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.inits = self.create_publisher(Detection2D, "tracker/init_box", 10)
         self.planes = self.create_publisher(Marker, "~/click_plane", latched)
@@ -51,6 +50,7 @@ class ClickInitNode(Node):
         self.create_subscription(
             CameraInfo, "camera_info", self._on_camera_info, qos_profile_sensor_data
         )
+        self._transforms = self._listen_to_transforms()
 
     def _on_pixel(self, message: Point) -> None:
         # rqt_image_view rounds to whole pixels: take the pixel's centre.
@@ -96,23 +96,31 @@ class ClickInitNode(Node):
         self.inits.publish(detection)
         self.get_logger().info("box " + ", ".join(f"{v:.0f}" for v in box) + " sent")
 
+    def _listen_to_transforms(self) -> Any:
+        """A tf2 buffer that fills from now on, so that a first click finds it full; or None."""
+        try:
+            import tf2_geometry_msgs  # noqa: F401
+            import tf2_ros
+        except ImportError:
+            return None
+        buffer = tf2_ros.Buffer()
+        self._listener = tf2_ros.TransformListener(buffer, self)
+        return buffer
+
     def _to_optical_frame(self, message: PointStamped) -> tuple[float, float, float]:
         """The clicked point in the camera's frame, through tf2 where the frames differ."""
         point = message.point
         if message.header.frame_id == self.frame_id:
             return (point.x, point.y, point.z)
-        try:
-            import tf2_geometry_msgs
-            import tf2_ros
-        except ImportError:
+        if self._transforms is None:
             raise ClickError(
                 f"expected clicks in the camera's frame {self.frame_id!r}, got "
                 f"{message.header.frame_id!r}, and tf2 is not installed: set rviz's Fixed Frame "
                 f"to {self.frame_id!r}"
-            ) from None
-        if self._transforms is None:
-            self._transforms = tf2_ros.Buffer()
-            tf2_ros.TransformListener(self._transforms, self)
+            )
+        import tf2_geometry_msgs
+        import tf2_ros
+
         try:
             transform = self._transforms.lookup_transform(
                 self.frame_id, message.header.frame_id, rclpy.time.Time()

@@ -82,6 +82,11 @@ def generate_launch_description() -> LaunchDescription:
         executable="rviz2",
         name="rviz2",
         arguments=["-d", str(SHARE / "config" / "tracker.rviz")],
+        # The names in the configuration file, whatever the camera's are.
+        remappings=[
+            ("/camera/image_raw", value["image_topic"]),
+            ("/camera/camera_info", value["camera_info_topic"]),
+        ],
         condition=IfCondition(value["rviz"]),
     )
     return LaunchDescription(

@@ -1,9 +1,8 @@
-"""Cameras as they are: compressed, best effort, unstamped, looping; targets; lifecycle."""
+"""Cameras as they are: compressed, best effort, unstamped, looping; targets."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import cv2
 import pytest
@@ -12,17 +11,11 @@ pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 pytestmark = pytest.mark.ros
 
-from geometry_msgs.msg import Point, PointStamped  # noqa: E402
-from lifecycle_msgs.msg import Transition  # noqa: E402
-from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
 from ros_bench import BOX, Bench, scene  # noqa: E402
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from vision_msgs.msg import Detection2D  # noqa: E402
-from visualization_msgs.msg import Marker  # noqa: E402
 
 from dcfst_core.image_messages import rgb_to_image, stamp_to_ns  # noqa: E402
-from dcfst_ros.conversions import detection_to_box  # noqa: E402
 
 
 def test_compressed_images_follow_the_remapped_base_topic(bench: Bench) -> None:
@@ -139,93 +132,3 @@ def test_the_synthetic_camera_and_its_truth(bench: Bench) -> None:
     track = bench.tracks[0]
     assert track.bbox == truth_at[stamp_to_ns(track.header.stamp)].bbox
     assert track.header.frame_id == "synthetic_camera"
-
-
-def change_state(bench: Bench, transition: int) -> bool:
-    request = ChangeState.Request(transition=Transition(id=transition))
-    return bench.call(ChangeState, "/tracker/change_state", request).success
-
-
-def state_of(bench: Bench) -> str:
-    return bench.call(GetState, "/tracker/get_state", GetState.Request()).current_state.label
-
-
-def resources(pid: int) -> tuple[float, int]:
-    """Resident memory in MB and the number of threads."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
-    return int(fields["VmRSS"].split()[0]) / 1024, int(fields["Threads"])
-
-
-@pytest.mark.parametrize("rounds", [4, pytest.param(50, marks=pytest.mark.slow)])
-def test_lifecycle_transitions_leak_nothing(bench: Bench, rounds: int) -> None:
-    node = bench.start(parameters={"autostart": False})
-    configure, cleanup = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
-    activate, deactivate = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
-    bench.listen()
-    assert state_of(bench) == "unconfigured"
-    assert not change_state(bench, activate)  # not in this order
-    bench.image_publisher()
-
-    def one_round(with_target: bool) -> None:
-        assert change_state(bench, configure)
-        assert change_state(bench, activate)
-        if with_target:
-            bench.begin(scene(0))
-        assert change_state(bench, deactivate)
-        assert change_state(bench, activate)  # again, without a new configuration
-        assert change_state(bench, deactivate)
-        assert change_state(bench, cleanup)
-
-    for _ in range(3):
-        one_round(with_target=True)
-    memory_before, threads_before = resources(node.process.pid)
-    for index in range(rounds):
-        one_round(with_target=index % 10 == 0)
-    memory_after, threads_after = resources(node.process.pid)
-    assert threads_after <= threads_before
-    # The network's 60 MB come and go every round: a leak of it would be gigabytes.
-    assert memory_after < memory_before + 80.0
-    assert change_state(bench, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
-    assert node.stop() == 0
-    assert "Traceback" not in node.log
-
-
-def test_clicks_in_pixels_and_on_the_plane_give_the_box(bench: Bench) -> None:
-    node = bench.start("click_init_node", {"init_id": "cup"})
-    boxes: list[Detection2D] = []
-    planes: list[Marker] = []
-    bench.node.create_subscription(Detection2D, "tracker/init_box", boxes.append, 10)
-    latched = bench.node.create_subscription(Marker, "/click_init/click_plane", planes.append, 1)
-    pixels = bench.node.create_publisher(Point, "image_mouse_left", 10)
-    points = bench.node.create_publisher(PointStamped, "clicked_point", 10)
-    infos = bench.node.create_publisher(CameraInfo, "camera_info", 10)
-    for publisher in (pixels, points, infos):
-        bench.until(lambda p=publisher: p.get_subscription_count() > 0, "the node")
-    bench.until(lambda: latched.get_publisher_count() > 0, "the plane's publisher")
-
-    for x, y in ((100.0, 50.0), (40.0, 90.0)):
-        pixels.publish(Point(x=x, y=y))
-    bench.until(lambda: len(boxes) == 1, "a box from pixels")
-    assert detection_to_box(boxes[0]) == (40.5, 50.5, 60.0, 40.0)
-    assert boxes[0].id == "cup" and stamp_to_ns(boxes[0].header.stamp) == 0
-
-    clicked = PointStamped(header=Header(frame_id="cam_optical"), point=Point(x=0.0, y=0.0, z=1.0))
-    points.publish(clicked)
-    bench.until(lambda: "no CameraInfo" in node.log, "a warning")
-
-    info = CameraInfo(header=Header(frame_id="cam_optical"), width=640, height=480)
-    info.p = [500.0, 0.0, 319.5, 0.0, 0.0, 500.0, 239.5, 0.0, 0.0, 0.0, 1.0, 0.0]
-    infos.publish(info)
-    bench.until(lambda: planes, "the click plane")
-    (plane,) = planes
-    assert plane.header.frame_id == "cam_optical" and 0 < plane.color.a < 0.1
-    assert all(p.z == 1.0 for p in plane.points) and len(plane.points) == 12
-    for x, y in ((-0.1, -0.2), (0.3, 0.1)):
-        clicked.point = Point(x=x, y=y, z=1.0)
-        points.publish(clicked)
-    bench.until(lambda: len(boxes) == 2, "a box from the plane")
-    assert detection_to_box(boxes[1]) == pytest.approx((270.0, 140.0, 200.0, 150.0))
-
-    points.publish(PointStamped(header=Header(frame_id="map")))
-    bench.until(lambda: "'map'" in node.log, "a message about the frame")
