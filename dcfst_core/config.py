@@ -192,6 +192,22 @@ class TrackerConfig:
         return cls()
 
     @classmethod
+    def fast(cls) -> TrackerConfig:
+        """For small CPUs: half the pixels, with the target at the size the network was trained at.
+
+        The search region is narrower (4 target sizes, not 5), updates are fewer and take the
+        features at hand, and fewer boxes are refined. Its cost in AUC is in docs/performance.md.
+        """
+        return cls(
+            search_area_scale=4.0,
+            patch_size=208,
+            grid_size=21,
+            update_interval=8,
+            reuse_features_within=0.3,
+            num_proposals=5,
+        )
+
+    @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrackerConfig:
         """Build a config from plain values; an unknown name raises ValueError naming it."""
         known = [spec.name for spec in fields(cls)]

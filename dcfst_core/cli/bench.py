@@ -187,8 +187,7 @@ def _cases(options: argparse.Namespace) -> list[Case]:
     cases = {Path(options.config).stem: chosen}
     if options.compare:
         for name in PRESETS:
-            if hasattr(TrackerConfig, name):
-                cases.setdefault(name, getattr(TrackerConfig, name)())
+            cases.setdefault(name, getattr(TrackerConfig, name)())
         cases[STRAIGHTFORWARD] = chosen
     return [Case(name, config, options.targets) for name, config in cases.items()]
 

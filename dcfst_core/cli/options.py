@@ -123,12 +123,12 @@ def positive_int(text: str) -> int:
 
 
 def _base_config(name: str) -> TrackerConfig:
-    if name in PRESETS and hasattr(TrackerConfig, name):
+    if name in PRESETS:
         preset: TrackerConfig = getattr(TrackerConfig, name)()
         return preset
     path = Path(name)
     if not path.is_file():
-        known = ", ".join(p for p in PRESETS if hasattr(TrackerConfig, p))
+        known = ", ".join(PRESETS)
         raise OptionError(f"--config: expected {known} or a .yaml or .json file; got {name!r}")
     values = _read_settings(path)
     if not isinstance(values, dict):

@@ -156,6 +156,15 @@ def test_paper_config_updates_and_solves_in_every_frame() -> None:
         )
 
 
+def test_the_fast_preset_follows_a_moving_target() -> None:
+    tracker = Tracker(MODEL, TrackerConfig.fast())
+    tracker.init(scene(60, 80), (60, 80, 40, 48))
+    for step in range(1, 12):
+        track = tracker.update(scene(60 + 6.3 * step, 80 + 2 * step))
+        assert track.state is TrackState.TRACKING
+    assert np.abs(centre(track.box_xywh) - (80 + 6.3 * 11, 104 + 22)).max() < 2.5
+
+
 @pytest.mark.parametrize(("reuse", "passes"), [(0.0, 2), (0.5, 1)])
 def test_an_update_takes_the_features_at_hand_if_the_target_is_near(
     reuse: float, passes: int
