@@ -117,11 +117,18 @@ class TrackerConfig:
         0.3, "share of the refined size in the new size; the rest is the old size", 0.0, 1.0
     )
     # Judgement
+    uncertain_threshold: float = option(
+        0.45,
+        "below this share of its usual score a target is uncertain: its box follows, its model "
+        "does not learn",
+        0.0,
+        3.0,
+    )
     target_not_found_threshold: float = option(
-        0.45, "a score below this share of the target's usual score is no sighting", 0.0, 3.0
+        0.25, "below this share of its usual score a target's box stays where it was", 0.0, 3.0
     )
     lost_after: int = option(
-        5, "frames without a sighting after which the target counts as lost", 1, 1000
+        7, "uncertain frames in a row after which the target counts as lost", 1, 1000
     )
     reaccept_threshold: float = option(
         0.65,

@@ -15,7 +15,7 @@ from dcfst_core.memory import SampleMemory
 
 
 class TrackState(str, Enum):
-    """Whether a target is followed. IDLE: no target. UNCERTAIN: not seen now, not given up."""
+    """Whether a target is followed. IDLE: no target. UNCERTAIN: in doubt, not given up."""
 
     IDLE = "idle"
     TRACKING = "tracking"
@@ -23,9 +23,9 @@ class TrackState(str, Enum):
     LOST = "lost"
 
 
-# Until a target has scores of its own: the median over the development sequences, and the least
-# that counts as usual, so that a slow drift cannot make anything usual.
-_USUAL_PEAK, _USUAL_IOU = 0.8, 0.85
+# What may count as a usual score: at first no more than the median over the development sequences,
+# and never so little that a slow drift makes anything usual.
+_MEDIAN_PEAK, _MEDIAN_IOU = 0.8, 0.85
 _LEAST_USUAL = 0.4
 _USUAL_RATE = 0.04
 
@@ -57,7 +57,7 @@ class Track:
 
     target_id: str
     box_xywh: BoxXYWH
-    """Pixels; while UNCERTAIN or LOST this is the last box in which the target was seen."""
+    """Pixels; while UNCERTAIN a guess, while LOST the last guess."""
     score: float
     """Confidence in [0, 1], see `Signals.score`."""
     state: TrackState
@@ -88,18 +88,19 @@ class Target:
         """Take one frame's signals, move to the next state, say whether the target is seen.
 
         A score counts relative to the target's usual one: some targets are like nothing else and
-        some are not. Two thresholds, so that a lost target is never silently taken up again: it is
-        lost after `lost_after` frames under `target_not_found_threshold`, and followed again only
-        after `reaccept_frames` frames in a row above `reaccept_threshold`.
+        some are not. Under `uncertain_threshold` the box still follows, but nothing is learned;
+        under `target_not_found_threshold` it stays where it is. After `lost_after` such frames in
+        a row the target is lost, and it is followed again only after `reaccept_frames` frames in a
+        row above the higher `reaccept_threshold`, never silently at the first likeness.
         """
         self.signals, self.score = signals, signals.score
         if self.usual_score is None:
             refined = not math.isnan(signals.predicted_iou)
-            self.usual_score = _USUAL_PEAK * (_USUAL_IOU if refined else 1.0)
+            self.usual_score = min(self.score, _MEDIAN_PEAK * (_MEDIAN_IOU if refined else 1.0))
         share = self.score / max(self.usual_score, _LEAST_USUAL)
         if self.state is TrackState.LOST:
             return self._judge_lost(share, config)
-        if share >= config.target_not_found_threshold:
+        if share >= config.uncertain_threshold:
             self.frames_unseen = 0
             self.state = TrackState.TRACKING
             return True
@@ -107,7 +108,7 @@ class Target:
         lost = self.frames_unseen >= config.lost_after
         self.state = TrackState.LOST if lost else TrackState.UNCERTAIN
         self.frames_reaccepted = 0
-        return False
+        return share >= config.target_not_found_threshold
 
     def _judge_lost(self, share: float, config: TrackerConfig) -> bool:
         if share < config.reaccept_threshold:

@@ -31,6 +31,7 @@ LIVE_TRACKER_FIELDS = frozenset(
         "box_refinement_step_length",
         "num_averaged",
         "size_update_rate",
+        "uncertain_threshold",
         "target_not_found_threshold",
         "lost_after",
         "reaccept_threshold",

@@ -30,7 +30,7 @@ def test_the_tracker_agrees_with_the_path_without_shortcuts(
         update_grid_stride=1,
         learning_rate=0.01,
         window_strength=0.0,
-        target_not_found_threshold=0.0,  # an untrained network's scores are low
+        uncertain_threshold=0.0,  # an untrained network's scores are low
         regularization=regularization,
     )
     trackers = [kind(model, config) for kind in (Tracker, StraightforwardTracker)]

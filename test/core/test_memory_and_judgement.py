@@ -83,7 +83,11 @@ def find(peak: float, predicted_iou: float = float("nan")) -> Signals:
 
 
 CONFIG = TrackerConfig(
-    target_not_found_threshold=0.25, lost_after=3, reaccept_threshold=0.5, reaccept_frames=2
+    uncertain_threshold=0.25,
+    target_not_found_threshold=0.15,
+    lost_after=3,
+    reaccept_threshold=0.5,
+    reaccept_frames=2,
 )
 
 
@@ -130,6 +134,28 @@ def test_score_is_peak_times_predicted_iou(
     target.judge(find(peak, predicted_iou), CONFIG)
     assert target.track.score == pytest.approx(score)
     assert target.track.signals == target.signals
+
+
+@pytest.mark.parametrize(
+    ("peak", "state", "follows"),
+    [(0.3, "tracking", True), (0.2, "uncertain", True), (0.1, "uncertain", False)],
+)
+def test_in_doubt_the_box_follows_unless_nothing_was_found(
+    peak: float, state: str, follows: bool
+) -> None:
+    target = make_target()
+    assert target.judge(find(peak), CONFIG) is follows
+    assert target.state.value == state
+
+
+def test_the_first_find_sets_what_is_usual_within_bounds() -> None:
+    usual = []
+    for peak in (0.95, 0.5, 0.05):
+        target = make_target()
+        target.usual_score = None
+        target.judge(find(peak, 1.0), CONFIG)
+        usual.append((target.usual_score, target.state.value))
+    assert usual == [(pytest.approx(0.68), "tracking"), (0.5, "tracking"), (0.05, "uncertain")]
 
 
 def test_a_score_counts_relative_to_what_is_usual_for_the_target() -> None:

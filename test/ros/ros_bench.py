@@ -31,11 +31,11 @@ FAST = {
     "tracker.grid_size": 7,
     "tracker.box_refinement": False,
     "tracker.update_interval": 1000,
-    "tracker.target_not_found_threshold": 0.0,
+    "tracker.uncertain_threshold": 0.0,
     "cpu_threads": 1,
 }
 BLIND = {
-    "tracker.target_not_found_threshold": 3.0,
+    "tracker.uncertain_threshold": 3.0,
     "tracker.lost_after": 3,
     "tracker.reaccept_threshold": 3.0,
     "tracker.reaccept_frames": 100,

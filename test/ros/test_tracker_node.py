@@ -322,11 +322,11 @@ def test_live_parameters_change_and_bad_ones_are_refused(shared: Bench) -> None:
     refused, reason = change("image_reliability", "perhaps")
     assert not refused
     try:
-        assert change("tracker.target_not_found_threshold", 3.0) == (True, "")
+        assert change("tracker.uncertain_threshold", 3.0) == (True, "")
         answers = shared.follow([scene(1), scene(2)])
         assert len(answers[-1].detections) == 0  # the new threshold is in force
     finally:
-        assert change("tracker.target_not_found_threshold", 0.0)[0]
+        assert change("tracker.uncertain_threshold", 0.0)[0]
 
 
 @pytest.mark.parametrize(
