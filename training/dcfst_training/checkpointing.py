@@ -18,6 +18,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from dcfst_training.errors import DivergedError
 from dcfst_training.pairs import Example
 
 
@@ -27,10 +28,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
-        """Write the checkpoint whole or not at all; FloatingPointError for one of no use."""
+        """Write the checkpoint whole or not at all; DivergedError for one of no use."""
         for name, value in checkpoint.get("state_dict", {}).items():
             if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-                raise FloatingPointError(
+                raise DivergedError(
                     f"expected finite weights after step {checkpoint['global_step']}; {name} is "
                     f"not. {path} is left as it was: lower the learning rate and go on from it"
                 )

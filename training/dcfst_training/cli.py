@@ -7,6 +7,8 @@ small.yaml`), or both; `dcfst-train fit --help` lists them. The same command goe
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +17,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
+from dcfst_core.errors import DCFSTError
 from dcfst_training import export
 from dcfst_training.checkpointing import AtomicCheckpointIO, MidEpochCheckpoint
 from dcfst_training.data import PairDataModule
@@ -25,6 +28,7 @@ USAGE = """usage: dcfst-train fit [--config FILE.yaml] [--run FOLDER] [--help] .
        dcfst-train pack --out FOLDER --data.got10k FOLDER ... [--help]
        dcfst-train evaluate RUN --root FOLDER [--help]
        dcfst-train report RUN [--help]
+       dcfst-train compare RUN RUN ... [--help]
        dcfst-train export CHECKPOINT OUT.safetensors [--help]
        dcfst-train bench solver|step|loader [--help]"""
 
@@ -174,32 +178,40 @@ def _place_in(trainer: Trainer, run: Path, minutes: float) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point of `dcfst-train`."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    command, *rest = arguments or [""]
-    if command == "fit":
-        fit(rest)
-    elif command == "export":
-        export.main(rest)
-    elif command == "pack":
-        from dcfst_training import pack  # neither packing nor reporting slows a start of `fit`
-
-        pack.main(rest)
-    elif command == "evaluate":
-        from dcfst_training import evaluate
-
-        evaluate.main(rest)
-    elif command == "bench":
-        from dcfst_training import benchmarks
-
-        benchmarks.main(rest)
-    elif command == "report":
-        from dcfst_training import report
-
-        report.main(rest)
-    else:
+    """Entry point of `dcfst-train`: SystemExit 1 after an error, which is explained, 130 after
+    Ctrl-C; a traceback means a defect."""
+    command, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
+    if command not in COMMANDS:
         print(USAGE, file=sys.stderr)
         sys.exit(0 if command in ("-h", "--help") else 2)
+    try:
+        COMMANDS[command](rest)
+    except (DCFSTError, FileNotFoundError) as error:
+        print(f"dcfst-train {command}: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+    except KeyboardInterrupt:
+        print(f"dcfst-train {command}: stopped; what was finished is kept", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _in(module: str) -> Callable[[list[str]], None]:
+    """A command's entry point, imported when it is called: `fit` starts without the others."""
+
+    def run(arguments: list[str]) -> None:
+        import_module(f"dcfst_training.{module}").main(arguments)
+
+    return run
+
+
+COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    "fit": fit,
+    "pack": _in("pack"),
+    "evaluate": _in("evaluate"),
+    "report": _in("report"),
+    "compare": _in("compare"),
+    "export": export.main,
+    "bench": _in("benchmarks"),
+}
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import csv
 import math
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib
@@ -57,7 +58,7 @@ def draw_curves(run: Path, out: Path) -> None:
     """
     curves = read_curves(run)
     rates = sorted(name for name in curves if name.startswith("lr-"))
-    auc = _read_auc(run / "dev_auc.csv")
+    auc = read_auc(run / "dev_auc.csv")
     panels = [panel for panel in PANELS if {f"train/{panel[0]}", f"val/{panel[0]}"} & set(curves)]
     count = len(panels) + bool(rates) + bool(auc)
     columns = min(3, max(count, 1))
@@ -77,6 +78,33 @@ def draw_curves(run: Path, out: Path) -> None:
     for place in axes.flat:
         place.set_xlabel("step", fontsize=8)
     figure.suptitle(str(run))
+    figure.tight_layout()
+    figure.savefig(out, dpi=110)
+    plt.close(figure)
+
+
+def read_auc(path: Path) -> Curve:
+    """Success AUC by step from a file with the columns `step` and `auc`; empty without one."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="") as file:
+        return {int(row["step"]): float(row["auc"]) for row in csv.DictReader(file)}
+
+
+def draw_held_out(
+    runs: Mapping[str, Mapping[str, Curve]], titles: Mapping[str, str], out: Path
+) -> None:
+    """Draw several runs' curves into one PNG, a panel for each key of `titles` that one has."""
+    keys = [key for key in titles if any(key in curves for curves in runs.values())]
+    figure, axes = plt.subplots(1, len(keys), figsize=(4.4 * len(keys), 3.6), squeeze=False)
+    for place, key in zip(axes.flat, keys, strict=True):
+        for name, curves in runs.items():
+            curve = curves.get(key, {})
+            place.plot(sorted(curve), [curve[s] for s in sorted(curve)], "o-", label=name)
+        place.set_title(titles[key], fontsize=10)
+        place.set_xlabel("steps", fontsize=8)
+        place.grid(alpha=0.3)
+        place.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(out, dpi=110)
     plt.close(figure)
@@ -133,13 +161,6 @@ def _read_session(path: Path) -> dict[str, Curve]:
                 if name and name not in ("step", "epoch") and value:
                     found[name][int(row["step"])] = _number(value)
     return found
-
-
-def _read_auc(path: Path) -> Curve:
-    if not path.is_file():
-        return {}
-    with path.open(newline="") as file:
-        return {int(row["step"]): float(row["auc"]) for row in csv.DictReader(file)}
 
 
 def _number(text: str) -> float:

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from dcfst_training.checkpointing import ResumableLoader
 from dcfst_training.datasets import ClipSet
+from dcfst_training.errors import SettingsError
 from dcfst_training.mixture import FLAGS, Sources
 from dcfst_training.pair_sampling import PairSampler, split_clips
 from dcfst_training.pairs import CropOptions, Example, PairDataset
@@ -76,7 +77,7 @@ class PairDataModule(L.LightningDataModule):
         self.remote: RemoteShards | None = None
 
     def setup(self, stage: str) -> None:
-        """Read the sets' indices; raises DatasetLayoutError or ValueError when there are none."""
+        """Read the sets' indices; DatasetLayoutError or SettingsError when there are none."""
         options = self.hparams
         if self.sets or self.remote:
             return
@@ -92,7 +93,7 @@ class PairDataModule(L.LightningDataModule):
         options = self.hparams
         others = [name for name in FLAGS if name != "shards" and options[name]]
         if others:
-            raise ValueError(
+            raise SettingsError(
                 f"expected --data.shards {options.shards} to be the only source, because it is "
                 f"streamed; got also {', '.join(f'--data.{name}' for name in others)}: pack them "
                 "together, or copy the shards to a local folder"

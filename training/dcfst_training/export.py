@@ -12,6 +12,7 @@ import torch
 
 from dcfst_core.checkpoint import load_model, save_model
 from dcfst_core.model import Architecture, DCFSTNet
+from dcfst_training.errors import SettingsError
 
 PREFIX = "net."
 
@@ -29,8 +30,8 @@ def load_network(
 ) -> None:
     """Copy parts of a training checkpoint's network, or of exported weights, into `net`.
 
-    Raises ValueError when the head there is of the other form, residual or not: its tensors would
-    fit and mean something else.
+    Raises SettingsError when the head there is of the other form, residual or not: its tensors
+    would fit and mean something else.
     """
     if Path(path).suffix == ".safetensors":
         model = load_model(path)
@@ -45,7 +46,7 @@ def load_network(
         residual = is_residual(checkpoint["hyper_parameters"])
     if "embedding" in parts and residual != net.architecture.residual:
         forms = {True: "plain", False: "gaussian"}
-        raise ValueError(
+        raise SettingsError(
             f"expected weights of a head with --model.start {forms[net.architecture.residual]}; "
             f"{path} has one with --model.start {forms[residual]}: choose that start, or leave "
             "the embedding out of --init_parts"

@@ -20,6 +20,7 @@ from dcfst_training.datasets import (
     TrackingNet,
 )
 from dcfst_training.datasets.layouts import wrong_layout
+from dcfst_training.errors import SettingsError
 from dcfst_training.shards import ShardClips
 
 log = logging.getLogger(__name__)
@@ -51,14 +52,16 @@ class Sources:
 
         `weights`: by a set's name, `stills` for all stills together; 1 where it is not named.
         `context`: side of the largest crop that is taken / the target's size, for packed data.
-        Raises DatasetLayoutError for a folder of another layout, ValueError when there is no set.
+        Raises DatasetLayoutError for a folder of another layout, SettingsError when there is none.
         """
         found = [*self._published(weights), *self._folders(weights)]
         if self.shards:
             found.append((ShardClips(self.shards, context), weights.get("shards", 1.0)))
         if not found:
             flags = ", ".join(f"--data.{name}" for name in FLAGS[:-1])
-            raise ValueError(f"expected at least one data set: give {flags} or --data.{FLAGS[-1]}")
+            raise SettingsError(
+                f"expected at least one data set: give {flags} or --data.{FLAGS[-1]}"
+            )
         names = {clips.name for clips, _ in found} | ({"stills"} if self.still_folders else set())
         for name in sorted(set(weights) - names):
             log.warning("no data set is called %s, which has a weight; there are %s", name, names)

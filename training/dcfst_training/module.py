@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Literal
 
 import lightning as L
@@ -15,6 +16,8 @@ from dcfst_core.patch import normalize_patches
 from dcfst_core.peaks import find_peaks
 from dcfst_core.ridge import ridge_solve
 from dcfst_core.samples import SampleGrid
+from dcfst_training.errors import DivergedError
+from dcfst_training.export import read_checkpoint
 from dcfst_training.losses import SCORE_LOSSES, ScoreLossName, iou_loss
 from dcfst_training.pairs import Example
 
@@ -178,19 +181,25 @@ class DCFSTModule(L.LightningModule):
         """One step; a loss that is not finite ends the run with its step named."""
         values = self.losses(batch)
         if not bool(torch.isfinite(values["loss"])):
-            raise FloatingPointError(self._describe_failure(float(values["loss"]), index))
+            raise DivergedError(self._describe_failure(float(values["loss"]), index))
         self.log_dict({f"train/{name}": value.detach() for name, value in values.items()})
         return values["loss"]
 
     def _describe_failure(self, loss: float, index: int) -> str:
         trainer = self.trainer
         places = [item.dirpath for item in trainer.checkpoint_callbacks if item.dirpath]
-        newest = f"{places[0]}/last.ckpt" if places else "not kept"
+        newest = Path(places[0]) / "last.ckpt" if places else None
+        kept = "No checkpoint has been written yet: lower the learning rate"
+        if newest and newest.is_file():
+            step = read_checkpoint(newest)["global_step"]
+            kept = (
+                f"The last good checkpoint is {newest}, after {step} steps: lower the learning "
+                "rate and go on from it"
+            )
         pairs = trainer.datamodule.describe_batch(index) if trainer.datamodule else "unknown"
         return (
             f"the loss is {loss} at step {self.global_step} (batch {index} of epoch "
-            f"{self.current_epoch}); its pairs, as clip (frames): {pairs}. The last good "
-            f"checkpoint is {newest}: lower the learning rate and go on from it"
+            f"{self.current_epoch}); its pairs, as clip (frames): {pairs}. {kept}"
         )
 
     def validation_step(self, batch: Example, index: int) -> None:

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from dcfst_training.datasets.clips import Clip, ClipSet, UnreadableFrameError
+from dcfst_training.errors import SettingsError
 from dcfst_training.mixture import Sources
 from dcfst_training.shards import INDEX, ShardIndex, Window, extension
 
@@ -139,7 +140,7 @@ class _Windows(Dataset[list[Sample]]):
 def pack(sets: list[ClipSet], out: Path, options: PackOptions, workers: int = 0) -> ShardIndex:
     """Write the shards and their index; goes on with a set that was not finished.
 
-    Raises ValueError when the folder holds shards of other settings.
+    Raises SettingsError when the folder holds shards of other settings.
     """
     out.mkdir(parents=True, exist_ok=True)
     settings = asdict(options) | {"sets": {part.name: len(part) for part in sets}}
@@ -185,7 +186,7 @@ def _begin(path: Path, settings: dict[str, Any]) -> ShardIndex:
     index = ShardIndex.parse(path.read_bytes(), str(path))
     if index.settings != json.loads(json.dumps(settings)):
         changed = [name for name in settings if index.settings.get(name) != settings[name]]
-        raise ValueError(
+        raise SettingsError(
             f"expected an empty folder or the same settings; {path} was packed with other "
             f"{', '.join(changed)}: choose another folder or remove that one"
         )

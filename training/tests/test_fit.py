@@ -115,14 +115,24 @@ def test_a_run_that_was_stopped_goes_on_as_if_unbroken(tmp_path: Path) -> None:
         assert curve[step] == pytest.approx(loss, rel=1e-4)
 
 
-def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"training checkpoint at .*none\.ckpt"):
-        main(["export", str(tmp_path / "none.ckpt"), str(tmp_path / "out.safetensors")])
+def error_of(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command says that ends with status 1."""
+    with pytest.raises(SystemExit) as done:
+        main(command)
+    assert done.value.code == 1
+    return capsys.readouterr().err
 
 
-def test_no_data_set_is_an_error_that_names_the_flags(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"--data\.video_folders, --data\.still_folders"):
-        main(["fit", f"--config={DEBUG}", f"--run={tmp_path}", "--data.synthetic=0", *SHORT])
+def test_a_missing_checkpoint_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["export", str(tmp_path / "none.ckpt"), str(tmp_path / "out.safetensors")]
+    assert re.search(r"training checkpoint at .*none\.ckpt", error_of(command, capsys))
+
+
+def test_no_data_set_is_an_error_that_names_the_flags(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["fit", f"--config={DEBUG}", f"--run={tmp_path}", "--data.synthetic=0", *SHORT]
+    assert "--data.video_folders, --data.still_folders" in error_of(command, capsys)
 
 
 @pytest.fixture
@@ -184,15 +194,23 @@ def test_a_run_killed_inside_an_epoch_goes_on_exactly(
         assert loss == pytest.approx(expected[step], rel=1e-5)
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_with_its_pairs_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("minutes", [60, 1e-4])
+def test_a_loss_that_is_not_finite_ends_the_run_with_its_pairs_named(
+    tmp_path: Path, minutes: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With status 1, and with the last checkpoint if there is one already."""
     quick = ["--model.score_weight=0", "--trainer.limit_val_batches=0"]
     too_fast = ["--model.iou_lr=1e30", "--model.warmup_steps=0"]
-    with pytest.raises(FloatingPointError) as caught:
-        main(["fit", f"--config={DEBUG}", f"--run={tmp_path}", *SHORT, *quick, *too_fast])
-    message = str(caught.value)
-    assert re.search(r"at step \d \(batch \d of epoch \d\)", message)
+    options = [*SHORT, *quick, *too_fast, f"--checkpoint_every_minutes={minutes}"]
+    message = error_of(["fit", f"--config={DEBUG}", f"--run={tmp_path}", *options], capsys)
+    assert re.search(r"the loss is (nan|inf) at step 1 \(batch 1 of epoch 0\)", message)
     assert len(re.findall(r"synthetic/\d+ \(\d+, \d+\)", message)) == 2
-    assert str(tmp_path / "last.ckpt") in message
+    newest = tmp_path / "last.ckpt"
+    assert newest.is_file() == (minutes < 1)
+    if newest.is_file():
+        assert f"checkpoint is {newest}, after 1 steps" in message
+    else:
+        assert "No checkpoint has been written yet" in message
 
 
 @pytest.mark.parametrize("path", sorted(DEBUG.parent.glob("*.yaml")), ids=lambda path: path.stem)

@@ -47,7 +47,7 @@ def test_curves_are_drawn(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"expected the curves of a run in .*metrics\.csv"):
-        main(["report", str(tmp_path)])
+        read_curves(tmp_path)
 
 
 def test_pairs_are_drawn_where_their_boxes_are(tmp_path: Path) -> None:
@@ -62,3 +62,22 @@ def test_pairs_are_drawn_where_their_boxes_are(tmp_path: Path) -> None:
     fifth = picture.shape[1] // 5
     # One true box in the train crop, one in the test crop, none elsewhere.
     assert set(columns // fifth) == {0, 2}
+
+
+def test_runs_are_compared_by_the_same_yardsticks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = "epoch,step,val/shrinkage,val/squared,val/loss\n"
+    for run, last in (("a", 0.2), ("b", 0.3)):
+        folder = tmp_path / run / "csv" / "version_0"
+        folder.mkdir(parents=True)
+        (folder / "metrics.csv").write_text(f"{header}0,0,0.5,0.6,9\n0,9,{last},0.4,9\n")
+    (tmp_path / "b" / "dev_auc.csv").write_text("step,auc\n0,0.61\n10,0.65\n")
+    picture = tmp_path / "images" / "c.png"
+    main(["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--plot", str(picture)])
+    lines = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines()]
+    cells = [[cell.strip() for cell in line] for line in lines if line]
+    assert cells[0] == ["first -> last", "shrinkage", "squared", "auc"]
+    assert cells[2] == ["a", "0.5000 -> 0.2000", "0.6000 -> 0.4000", "-"]
+    assert cells[3] == ["b", "0.5000 -> 0.3000", "0.6000 -> 0.4000", "0.6100 -> 0.6500"]
+    assert cv2.imread(str(picture)).shape[1] > 1200

@@ -32,15 +32,16 @@ class Cost:
 def measure(work: Callable[[], object], device: torch.device, repeats: int = 3) -> Cost:
     """Run `work` once to warm up, then `repeats` times; torch.OutOfMemoryError if it does not fit.
 
+    Work of more than two seconds is run once: there is little left to warm up.
+
     With one thread on a CPU the time is the process's own, so that other programs do not count;
     otherwise it is the clock's.
     """
     on_cpu = device.type != "cuda"
     clock = time.process_time if on_cpu and torch.get_num_threads() == 1 else time.perf_counter
     _hold_no_freed_memory()
-    work()
     seconds, peaks = [], []
-    for _ in range(repeats):
+    for _ in range(1 + repeats):
         gc.collect()
         before = _begin(device)
         start_s = clock()
@@ -49,6 +50,8 @@ def measure(work: Callable[[], object], device: torch.device, repeats: int = 3) 
             torch.cuda.synchronize(device)
         seconds.append(clock() - start_s)
         peaks.append(_peak(device) - before)
+        if seconds[0] > 2:
+            break
     return Cost(min(seconds), max(peaks))
 
 

@@ -1,0 +1,67 @@
+"""Compare runs that differ in one thing: their held-out curves and dev AUC side by side.
+
+The held-out pairs are the same in runs of one seed, and each run measures them by every loss, so
+that runs trained with different losses are held against the same yardsticks.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from dcfst_core.tables import format_table
+from dcfst_training.curves import Curve, draw_held_out, read_auc, read_curves
+
+YARDSTICKS = {
+    "shrinkage": "modified shrinkage loss (Eq. 4) x 100",
+    "original_shrinkage": "original shrinkage loss (Eq. 5) x 100",
+    "squared": "squared error x 100",
+    "iou_error": "mean error of the predicted IoU",
+    "centre_error": "median centre error / target size",
+    "miss_rate": "share of pairs missed",
+    "auc": "success AUC on dev sequences",
+}
+
+
+def main(arguments: list[str]) -> None:
+    """Entry point of `dcfst-train compare`."""
+    parser = argparse.ArgumentParser(prog="dcfst-train compare", description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves as PNG")
+    options = parser.parse_args(arguments)
+    found = {run.name: held_out_curves(run) for run in options.runs}
+    print(table(found))
+    if options.plot is not None:
+        options.plot.parent.mkdir(parents=True, exist_ok=True)
+        draw_held_out(found, YARDSTICKS, options.plot)
+        print(f"wrote {options.plot}")
+
+
+def held_out_curves(run: Path) -> dict[str, Curve]:
+    """A run's held-out values and its dev AUC, by yardstick, over the steps done."""
+    curves = read_curves(run)
+    # A value at the end of an epoch is logged with its last step, n - 1 after n steps.
+    found = {
+        key: {step + bool(step): value for step, value in curves[f"val/{key}"].items()}
+        for key in YARDSTICKS
+        if f"val/{key}" in curves
+    }
+    auc = read_auc(run / "dev_auc.csv")
+    return found | ({"auc": auc} if auc else {})
+
+
+def table(runs: Mapping[str, Mapping[str, Curve]]) -> str:
+    """First and last value of each yardstick, one line a run."""
+    keys = [key for key in YARDSTICKS if any(key in curves for curves in runs.values())]
+    rows = [
+        (name, *(_first_and_last(curves.get(key, {})) for key in keys))
+        for name, curves in runs.items()
+    ]
+    return format_table(("first -> last", *keys), rows)
+
+
+def _first_and_last(curve: Curve) -> str:
+    if not curve:
+        return "-"
+    return f"{curve[min(curve)]:.4f} -> {curve[max(curve)]:.4f}"
