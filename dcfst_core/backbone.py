@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, resnet18
+
+from dcfst_core.errors import CheckpointError
 
 STRIDE_BLOCK3 = 8
 STRIDE_BLOCK4 = 16
@@ -46,12 +50,27 @@ def patch_to_feature(coordinates: Tensor, stride: int) -> Tensor:
 def load_imagenet_trunk(path: str | None = None) -> ResNet18Trunk:
     """The trunk with ImageNet weights, from torchvision's download or from a state-dict file.
 
-    `path`: a torch file of torchvision-named tensors (layer4 and fc may be missing).
+    `path`: a torch file of torchvision-named tensors (layer4 and fc may be missing). Raises
+    CheckpointError when there is no file, no download, or another network's tensors.
     """
     if path is None:
-        return ResNet18Trunk(ResNet18_Weights.IMAGENET1K_V1)
+        try:
+            return ResNet18Trunk(ResNet18_Weights.IMAGENET1K_V1)
+        except OSError as error:
+            raise CheckpointError(
+                f"torchvision's ImageNet weights of ResNet-18 cannot be downloaded ({error}): "
+                "give a file of them as trunk_weights"
+            ) from error
+    if not Path(path).is_file():
+        raise CheckpointError(f"expected ImageNet weights of ResNet-18 at {path}; there is none")
     trunk = ResNet18Trunk()
     state = torch.load(path, map_location="cpu", weights_only=True)
     wanted = trunk.state_dict()
+    missing = sorted(set(wanted) - set(state))
+    if missing:
+        raise CheckpointError(
+            f"expected torchvision's ResNet-18 in {path}; {len(missing)} of {len(wanted)} tensors "
+            f"are missing (first: {missing[:3]}): these are weights of another network"
+        )
     trunk.load_state_dict({name: value for name, value in state.items() if name in wanted})
     return trunk

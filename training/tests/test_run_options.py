@@ -77,3 +77,18 @@ def test_held_out_curves_begin_before_the_first_step(debug_recipe: Path, tmp_pat
     for name in ("squared", "shrinkage", "original_shrinkage", "miss_rate"):
         assert list(curves[f"val/{name}"]) == [0, 1], name
     assert curves["val/squared"] == curves["val/score_loss"] != curves["val/shrinkage"]
+
+
+def test_trunk_weights_that_are_missing_or_anothers_are_named(
+    debug_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    for file, message in (
+        ("none.pth", "expected ImageNet weights of ResNet-18 at"),
+        ("other.pth", "89 of 90 tensors are missing"),
+    ):
+        weights = f"--model.trunk_weights={tmp_path / file}"
+        with pytest.raises(SystemExit) as done:
+            main(["fit", f"--config={debug_recipe}", f"--run={tmp_path}", weights])
+        assert done.value.code == 1
+        assert message in capsys.readouterr().err
