@@ -87,6 +87,9 @@ class TrackerConfig:
     window_strength: float = option(
         0.3, "how much a cosine window lowers scores at the region's border (paper: 0)", 0.0, 1.0
     )
+    uncertain_window_strength: float = option(
+        0.7, "the same while the target is uncertain, when it is likely to be hidden", 0.0, 1.0
+    )
     subgrid_peak: bool = option(
         True, "fit a Gaussian to the score peak (paper: the grid's best RoI)"
     )
@@ -131,7 +134,7 @@ class TrackerConfig:
         7, "uncertain frames in a row after which the target counts as lost", 1, 1000
     )
     reaccept_threshold: float = option(
-        0.65,
+        0.6,
         "share of its usual score that a lost target must reach to be followed again",
         0.0,
         3.0,
@@ -151,7 +154,7 @@ class TrackerConfig:
 
     def __post_init__(self) -> None:
         for spec in fields(self):
-            _check(spec, getattr(self, spec.name))
+            check_option(spec, getattr(self, spec.name))
         if self.patch_size % 16:
             raise ValueError(f"patch_size: expected a multiple of 16, got {self.patch_size}")
         if self.memory == "average" and self.update_grid_stride > 1:
@@ -182,6 +185,7 @@ class TrackerConfig:
             augment_first_frame=False,
             hard_negative_threshold=1.0,
             window_strength=0.0,
+            uncertain_window_strength=0.0,
             subgrid_peak=False,
             box_refinement_iter=5,
             box_refinement_step_length=0.02,
@@ -228,7 +232,8 @@ class TrackerConfig:
         return dataclasses.asdict(self)
 
 
-def _check(spec: dataclasses.Field[Any], value: Any) -> None:
+def check_option(spec: dataclasses.Field[Any], value: Any) -> None:
+    """Raise ValueError naming the field of an `option`, its value and what is permitted."""
     kind = type(spec.default)
     accepted = (int, float) if kind is float else (kind,)
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):

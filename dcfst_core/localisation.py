@@ -16,7 +16,7 @@ from dcfst_core.peaks import Peaks, find_peaks
 from dcfst_core.refinement import BoxRefiner
 from dcfst_core.samples import SampleGrid
 from dcfst_core.search import choose_regions
-from dcfst_core.target import Signals, Target
+from dcfst_core.target import Signals, Target, TrackState
 from dcfst_core.timing import StageTimer
 
 
@@ -72,9 +72,10 @@ class Localiser:
         with timer("localise"):
             kernel = RegressorKernel.stack([targets[owner].kernel for owner in owners])
             scores = self._net.score(features, kernel, self._grid, target_wh)
-            peaks = find_peaks(
-                scores, self._grid, target_wh, config.window_strength, config.subgrid_peak
+            window = torch.tensor(
+                [self._window_strength(targets[owner]) for owner in owners], device=image.device
             )
+            peaks = find_peaks(scores, self._grid, target_wh, window, config.subgrid_peak)
         if len(regions) > len(targets):
             best = _best_of_each(peaks.score.tolist(), owners)
             chosen = torch.tensor(best, device=image.device)
@@ -96,6 +97,13 @@ class Localiser:
             )
             for index, (region, row) in enumerate(zip(regions, found.tolist(), strict=True))
         ]
+
+    def _window_strength(self, target: Target) -> float:
+        """A target in doubt is likely to be hidden: what looks like it elsewhere is not it."""
+        config = self._config
+        if target.state is TrackState.UNCERTAIN:
+            return max(config.uncertain_window_strength, config.window_strength)
+        return config.window_strength
 
     def _refine(
         self,

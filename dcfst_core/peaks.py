@@ -23,18 +23,20 @@ class Peaks:
 
 
 def find_peaks(
-    scores: Tensor, grid: SampleGrid, target_wh: Tensor, window_strength: float, subgrid: bool
+    scores: Tensor,
+    grid: SampleGrid,
+    target_wh: Tensor,
+    window_strength: float | Tensor,
+    subgrid: bool,
 ) -> Peaks:
     """Locate the peaks of score maps (B, n, n).
 
     The window only decides which peak is the main one; heights are those of the unweighted scores.
     `target_wh`: (B, 2) in patch px: scores nearer than this to the peak belong to it.
+    `window_strength`: in [0, 1], one for all or (B,).
     """
     batch, size, _ = scores.shape
-    weighted = scores
-    if window_strength > 0:
-        weighted = scores * _window(size, window_strength, scores.device)
-    best = weighted.flatten(1).argmax(dim=1)
+    best = (scores * _window(size, window_strength, scores.device)).flatten(1).argmax(dim=1)
     row, col = best // size, best % size
     index = torch.arange(batch, device=scores.device)
     height = scores[index, row, col]
@@ -49,10 +51,11 @@ def find_peaks(
     return Peaks(height, centre, _second_peak(scores, row, col, grid, target_wh))
 
 
-def _window(size: int, strength: float, device: torch.device) -> Tensor:
+def _window(size: int, strength: float | Tensor, device: torch.device) -> Tensor:
     # Hann over size + 2 points, without its zero ends, so that the border is lowered, not erased.
     hann = torch.hann_window(size + 2, periodic=False, device=device)[1:-1]
-    return (1 - strength) + strength * hann[:, None] * hann
+    share = torch.as_tensor(strength, device=device).view(-1, 1, 1)
+    return (1 - share) + share * (hann[:, None] * hann)
 
 
 def _gaussian_vertex(profile: Tensor, peak: Tensor) -> Tensor:

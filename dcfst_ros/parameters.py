@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
-from dcfst_core.config import TrackerConfig, option
+from dcfst_core.config import TrackerConfig, check_option, option
 
 TRACKER_PREFIX = "tracker."
 PRESETS = ("default", "paper", "fast")
@@ -25,6 +25,7 @@ LIVE_TRACKER_FIELDS = frozenset(
         "hard_negative_threshold",
         "hard_negative_learning_rate",
         "window_strength",
+        "uncertain_window_strength",
         "subgrid_peak",
         "box_refinement",
         "box_refinement_iter",
@@ -124,7 +125,7 @@ class NodeSettings:
 
     def __post_init__(self) -> None:
         for spec in fields(self):
-            check_value(spec.name, getattr(self, spec.name), spec.metadata)
+            check_option(spec, getattr(self, spec.name))
 
 
 @dataclass(frozen=True)
@@ -146,16 +147,6 @@ class Parameter:
         if self.low is None:
             return ""
         return f"{self.low:g} to {self.high:g}"
-
-
-def check_value(name: str, value: Any, limits: Any) -> None:
-    """Raise ValueError naming a parameter, its value and what is permitted."""
-    choices = limits.get("choices")
-    if choices and value not in choices:
-        raise ValueError(f"{name}: expected one of {', '.join(choices)}; got {value!r}")
-    low, high = limits.get("low"), limits.get("high")
-    if low is not None and not low <= value <= high:
-        raise ValueError(f"{name}: expected {low:g} to {high:g}, got {value!r}")
 
 
 def preset(name: str) -> TrackerConfig:

@@ -75,6 +75,10 @@ def test_window_prefers_the_middle_but_reports_the_true_height() -> None:
     assert (free.centre_xy - 144 - 112).abs().max() < 1
     assert (windowed.centre_xy - 144).abs().max() < 1
     assert float(windowed.score) == pytest.approx(0.9, abs=1e-3)
+    each = find_peaks(
+        (far + near).expand(2, -1, -1), GRID, wh.expand(2, -1), torch.tensor([0.0, 0.5]), True
+    )
+    assert torch.equal(each.centre_xy, torch.cat((free.centre_xy, windowed.centre_xy)))
 
 
 def test_a_peak_on_the_border_is_not_moved_outwards() -> None:
