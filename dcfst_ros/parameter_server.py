@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -117,12 +116,3 @@ def _declare(node: Node, parameter: Parameter, declared: dict[str, Parameter]) -
             f"parameter {parameter.name}: expected {permitted}; {error}"
         ) from None
     declared[parameter.name] = parameter
-
-
-def changed_fields(before: Any, after: Any) -> list[str]:
-    """Names of the fields in which two settings differ."""
-    return [
-        spec.name
-        for spec in dataclasses.fields(before)
-        if getattr(before, spec.name) != getattr(after, spec.name)
-    ]

@@ -41,6 +41,7 @@ BLIND = {
     "tracker.reaccept_frames": 100,
 }
 WAIT_S = 180.0  # generous: importing PyTorch takes its time on a busy machine
+STOP_S = 120.0  # unloading PyTorch alone takes seconds there
 BOX = (60.0, 40.0, 40.0, 30.0)
 
 
@@ -96,11 +97,11 @@ class NodeProcess:
         if self.process.poll() is None:
             self.process.send_signal(with_signal)
         try:
-            code = self.process.wait(30)
+            code = self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            raise AssertionError(f"did not end within 30 s:\n{self.log}") from None
+            raise AssertionError(f"did not end within {STOP_S:.0f} s:\n{self.log}") from None
         self._log.close()
         return code
 

@@ -43,7 +43,8 @@ def test_live_parameters_exist() -> None:
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"image_transport": "theora"}, "image_transport: expected one of raw, compressed"),
+        ({"image_transport": "theora"}, r"image_transport: expected one of \('raw', 'compr"),
+        ({"buffer_frames": 2.5}, "buffer_frames: expected int, got 2.5"),
         ({"max_targets": 0}, "max_targets: expected 1 to 1000, got 0"),
         ({"diagnostics_period_s": 1e9}, "diagnostics_period_s"),
     ],
