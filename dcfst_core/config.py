@@ -121,7 +121,7 @@ class TrackerConfig:
     )
     # Judgement
     uncertain_threshold: float = option(
-        0.45,
+        0.5,
         "below this share of its usual score a target is uncertain: its box follows, its model "
         "does not learn",
         0.0,
