@@ -68,17 +68,28 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="dcfst-train export", description=__doc__)
     parser.add_argument("checkpoint", help="last.ckpt of a run")
     parser.add_argument("out", help="file to write, ending in .safetensors")
+    parser.add_argument(
+        "--average-with",
+        nargs="+",
+        default=[],
+        metavar="WEIGHTS",
+        help="other checkpoints or exported weights; the mean of all is written (weights of one "
+        "lineage, such as a run and what it started from, often do better together)",
+    )
     parser.add_argument("--note", default="", help="recipe and data, for the metadata")
     options = parser.parse_args(arguments)
-    export_weights(options.checkpoint, options.out, options.note)
+    export_weights(options.checkpoint, options.out, options.note, options.average_with)
     size_mb = Path(options.out).stat().st_size / 1e6
     print(f"wrote {options.out} ({size_mb:.1f} MB) and {Path(options.out).stem}.json")
 
 
-def export_weights(path: str | Path, out: str | Path, note: str = "") -> None:
+def export_weights(
+    path: str | Path, out: str | Path, note: str = "", average_with: Sequence[str | Path] = ()
+) -> None:
     """Write `out` (.safetensors) and its .json from a training checkpoint.
 
-    Exported weights in place of a checkpoint are copied, for tools that take either.
+    `average_with`: other weights of the same form; the mean of all is written. Exported weights
+    in place of a checkpoint are copied, for tools that take either.
     """
     if Path(path).suffix == ".safetensors":
         model = load_model(path)
@@ -96,7 +107,25 @@ def export_weights(path: str | Path, out: str | Path, note: str = "") -> None:
         "exported": time.strftime("%Y-%m-%d"),
         "settings": {name: value for name, value in settings.items() if _is_plain(value)},
     }
+    if average_with:
+        metadata["averaged_with"] = [str(other) for other in average_with]
+        _average_in(net, average_with)
     save_model(net, out, metadata)
+
+
+@torch.no_grad()
+def _average_in(net: DCFSTNet, others: Sequence[str | Path]) -> None:
+    """Replace the network's floating-point numbers by their mean with those of other weights."""
+    total = net.state_dict()
+    for path in others:
+        other = DCFSTNet(net.architecture)
+        load_network(other, path)
+        for name, value in other.state_dict().items():
+            if value.is_floating_point():
+                total[name] += value
+    for value in total.values():
+        if value.is_floating_point():
+            value /= len(others) + 1
 
 
 def _is_plain(value: Any) -> bool:

@@ -92,3 +92,14 @@ def test_trunk_weights_that_are_missing_or_anothers_are_named(
             main(["fit", f"--config={debug_recipe}", f"--run={tmp_path}", weights])
         assert done.value.code == 1
         assert message in capsys.readouterr().err
+
+
+def test_exported_weights_can_be_averaged(kept_run: Path, tmp_path: Path) -> None:
+    start = kept_run.parent / "start.safetensors"
+    ckpt, out = str(kept_run / "last.ckpt"), str(tmp_path / "mean.safetensors")
+    main(["export", ckpt, out, "--average-with", str(start)])
+    name = "iou_net.predictor.weight"
+    trained = read_checkpoint(ckpt)["state_dict"][f"net.{name}"]
+    before, mean = load_model(start).state_dict()[name], load_model(out).state_dict()[name]
+    assert not torch.allclose(trained, before, atol=1e-4)
+    assert torch.allclose(mean, (trained + before) / 2, atol=1e-3)
