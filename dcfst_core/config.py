@@ -114,7 +114,7 @@ class TrackerConfig:
     )
     num_averaged: int = option(3, "best refined boxes that are averaged (ATOM: 3)", 1, 128)
     position_refinement: float = option(
-        0.5, "share of the refined centre in the new centre; the rest is the score peak", 0.0, 1.0
+        0.25, "share of the refined centre in the new centre; the rest is the score peak", 0.0, 1.0
     )
     size_update_rate: float = option(
         0.3, "share of the refined size in the new size; the rest is the old size", 0.0, 1.0
