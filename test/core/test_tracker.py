@@ -188,8 +188,8 @@ def test_an_update_takes_the_features_at_hand_if_the_target_is_near(
 def test_shifted_target_is_found_without_bias() -> None:
     """The mean error over sub-pixel shifts is a bias; single errors scatter around it.
 
-    The aim is 0.1 px; these weights reach 0.3 px here (a target of 40 x 48 px): 0.2 px of it in the
-    score peak, the rest in the box refinement.
+    The aim is 0.1 px; these weights reach 0.3 px here (a target of 40 x 48 px): 0.2 px of it is in
+    the score peak, the rest in the box refinement.
     """
     errors = []
     rng = np.random.default_rng(0)
