@@ -7,7 +7,7 @@ that runs trained with different losses are held against the same yardsticks.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dcfst_core.tables import format_table
@@ -52,16 +52,23 @@ def held_out_curves(run: Path) -> dict[str, Curve]:
 
 
 def table(runs: Mapping[str, Mapping[str, Curve]]) -> str:
-    """First and last value of each yardstick, one line a run."""
+    """Each yardstick at the first and at the last step that all runs have measured."""
     keys = [key for key in YARDSTICKS if any(key in curves for curves in runs.values())]
-    rows = [
-        (name, *(_first_and_last(curves.get(key, {})) for key in keys))
-        for name, curves in runs.items()
-    ]
-    return format_table(("first -> last", *keys), rows)
+    spans = {key: _common_span([curves.get(key, {}) for curves in runs.values()]) for key in keys}
+    rows = []
+    for name, curves in runs.items():
+        shown = (
+            " -> ".join(f"{curves[key][step]:.4f}" for step in spans[key])
+            if key in curves
+            else "-"
+            for key in keys
+        )
+        rows.append((name, *shown))
+    steps = ("steps", *(" -> ".join(str(step) for step in spans[key]) for key in keys))
+    return format_table(("run", *keys), [steps, *rows])
 
 
-def _first_and_last(curve: Curve) -> str:
-    if not curve:
-        return "-"
-    return f"{curve[min(curve)]:.4f} -> {curve[max(curve)]:.4f}"
+def _common_span(curves: Sequence[Curve]) -> list[int]:
+    """First and last step that all curves have, of those that are not empty."""
+    common = sorted(set.intersection(*(set(curve) for curve in curves if curve)))
+    return sorted({common[0], common[-1]}) if common else []

@@ -71,13 +71,16 @@ def test_runs_are_compared_by_the_same_yardsticks(
     for run, last in (("a", 0.2), ("b", 0.3)):
         folder = tmp_path / run / "csv" / "version_0"
         folder.mkdir(parents=True)
-        (folder / "metrics.csv").write_text(f"{header}0,0,0.5,0.6,9\n0,9,{last},0.4,9\n")
+        rows = f"0,0,0.5,0.6,9\n0,9,{last},0.4,9\n"
+        # One of them has gone on further, which does not count.
+        (folder / "metrics.csv").write_text(header + rows + "1,19,0.1,0.1,9\n" * (run == "b"))
     (tmp_path / "b" / "dev_auc.csv").write_text("step,auc\n0,0.61\n10,0.65\n")
     picture = tmp_path / "images" / "c.png"
     main(["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--plot", str(picture)])
     lines = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines()]
     cells = [[cell.strip() for cell in line] for line in lines if line]
-    assert cells[0] == ["first -> last", "shrinkage", "squared", "auc"]
+    assert cells[0] == ["run", "shrinkage", "squared", "auc"]
+    assert cells.pop(2) == ["steps", "0 -> 10", "0 -> 10", "0 -> 10"]
     assert cells[2] == ["a", "0.5000 -> 0.2000", "0.6000 -> 0.4000", "-"]
     assert cells[3] == ["b", "0.5000 -> 0.3000", "0.6000 -> 0.4000", "0.6100 -> 0.6500"]
     assert cv2.imread(str(picture)).shape[1] > 1200
