@@ -79,16 +79,28 @@ class TrainingCLI(LightningCLI):
         )
 
 
-class KeepStart(Callback):
-    """Keeps the weights that a run starts from, for comparisons with what it learns."""
+class KeptEpochs(ModelCheckpoint):
+    """Keeps the weights that a run starts from and those of every n-th epoch.
 
-    def __init__(self, run: Path) -> None:
-        self.run = run
+    A class of its own: checkpoints hold callbacks' states by class and settings, and with that of
+    the callback for last.ckpt in its place a resumed run would delete a kept epoch.
+    """
+
+    def __init__(self, run: Path, every: int) -> None:
+        super().__init__(
+            dirpath=run,
+            filename="{epoch}",
+            every_n_epochs=every,
+            save_top_k=-1,
+            save_weights_only=True,
+        )
+        self.start = run / "start.ckpt"
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write start.ckpt, unless the run goes on from a checkpoint."""
+        super().on_train_start(trainer, pl_module)
         if trainer.global_step == 0:
-            trainer.save_checkpoint(self.run / "start.ckpt", weights_only=True)
+            trainer.save_checkpoint(self.start, weights_only=True)
 
 
 class StopAfterEpoch(Callback):
@@ -125,14 +137,7 @@ def fit(arguments: list[str]) -> None:
     model, data, trainer = cli.model, cli.datamodule, cli.trainer
     _place_in(trainer, run, settings.checkpoint_every_minutes)
     if settings.keep_every_epochs:
-        keep_epochs = ModelCheckpoint(
-            dirpath=run,
-            filename="{epoch}",
-            every_n_epochs=settings.keep_every_epochs,
-            save_top_k=-1,
-            save_weights_only=True,
-        )
-        trainer.callbacks += [KeepStart(run), keep_epochs]
+        trainer.callbacks.append(KeptEpochs(run, settings.keep_every_epochs))
     if settings.stop_after_epoch:
         trainer.callbacks.append(StopAfterEpoch(settings.stop_after_epoch))
     newest = run / "last.ckpt"

@@ -42,6 +42,22 @@ def test_start_and_kept_epochs_stay_beside_the_last_checkpoint(kept_run: Path) -
     assert not torch.equal(kept["state_dict"][f"net.{name}"], last["state_dict"][f"net.{name}"])
 
 
+def test_kept_epochs_survive_a_resume(debug_recipe: Path, tmp_path: Path) -> None:
+    """Callbacks of one kind share their state in a checkpoint, and delete what it calls old."""
+    settings = {
+        **{"run": tmp_path, "keep_every_epochs": 1, "trainer.max_epochs": 3},
+        **{"data.batch_size": 1, "data.pairs_per_epoch": 1, "trainer.limit_val_batches": 0},
+        **{"model.score_weight": 0, "model.start": "gaussian"},
+        **{"trainer.enable_progress_bar": False, "trainer.enable_model_summary": False},
+    }
+    chosen = [f"--{name}={value}" for name, value in settings.items()]
+    for stop in (2, 3):
+        main(["fit", f"--config={debug_recipe}", *chosen, f"--stop_after_epoch={stop}"])
+    names = {path.name for path in tmp_path.glob("*.ckpt")}
+    assert names == {"last.ckpt", "start.ckpt", *(f"epoch={number}.ckpt" for number in range(3))}
+    assert read_checkpoint(tmp_path / "start.ckpt")["global_step"] == 0
+
+
 def test_parts_of_other_weights_are_taken_alone(kept_run: Path) -> None:
     """`--init_parts [iou_net]`: the head starts as it would without `--init_from`."""
     for file in ("last.ckpt", "../start.safetensors"):
