@@ -96,8 +96,12 @@ def draw_held_out(
 ) -> None:
     """Draw several runs' curves into one PNG, a panel for each key of `titles` that one has."""
     keys = [key for key in titles if any(key in curves for curves in runs.values())]
-    figure, axes = plt.subplots(1, len(keys), figsize=(4.4 * len(keys), 3.6), squeeze=False)
-    for place, key in zip(axes.flat, keys, strict=True):
+    columns = min(3, len(keys))
+    rows = math.ceil(len(keys) / columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(4.6 * columns, 3.4 * rows), squeeze=False)
+    for place in axes.flat[len(keys) :]:
+        place.axis("off")
+    for place, key in zip(axes.flat, keys, strict=False):
         for name, curves in runs.items():
             curve = curves.get(key, {})
             place.plot(sorted(curve), [curve[s] for s in sorted(curve)], "o-", label=name)
