@@ -82,11 +82,9 @@ def test_clicks_in_pixels_and_on_the_plane_give_the_box(bench: Bench) -> None:
     points.publish(clicked)
     bench.until(lambda: "no CameraInfo" in node.log, "a warning")
 
-    info = CameraInfo(header=Header(frame_id="cam_optical"), width=640, height=480)
-    info.p = [500.0, 0.0, 319.5, 0.0, 0.0, 500.0, 239.5, 0.0, 0.0, 0.0, 1.0, 0.0]
-    infos.publish(info)
-    bench.until(lambda: planes, "the click plane")
-    (plane,) = planes
+    # As cameras do, again and again: best effort loses what comes before both ends are matched.
+    bench.until(lambda: infos.publish(camera()) or planes, "the click plane")
+    plane = planes[-1]
     assert plane.header.frame_id == "cam_optical" and 0 < plane.color.a < 0.1
     assert all(p.z == 1.0 for p in plane.points) and len(plane.points) == 12
     for x, y in ((-0.1, -0.2), (0.3, 0.1)):
@@ -118,8 +116,8 @@ class Clicker:
         for publisher in (self.points, infos):
             bench.until(lambda p=publisher: p.get_subscription_count() > 0, "the node")
         bench.until(lambda: latched.get_publisher_count() > 0, "the plane's publisher")
-        infos.publish(camera())
-        bench.until(lambda: planes, "the click plane")
+        # As cameras do, again and again: best effort loses what comes before both ends match.
+        bench.until(lambda: infos.publish(camera()) or planes, "the click plane")
 
     def click(self, frame_id: str, x: float, y: float, z: float) -> None:
         point = PointStamped(header=Header(frame_id=frame_id), point=Point(x=x, y=y, z=z))
