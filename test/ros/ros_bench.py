@@ -199,6 +199,8 @@ class Bench:
         """Wait until somebody receives the images."""
         publisher = self.image_publisher(topic)
         self.until(lambda: publisher.get_subscription_count() >= count, "an image subscriber")
+        if publisher.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT:
+            self.spin(0.5)  # the other end may match a moment later, and would miss an image
 
     def follow(self, frames: list[np.ndarray], topic: str = "image") -> list[Detection2DArray]:
         """Publish frame by frame, each after the answer to the one before."""
