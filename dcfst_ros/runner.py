@@ -9,7 +9,7 @@ from typing import TypeVar
 import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy._rclpy_pybind11 import RCLError
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 SomeNode = TypeVar("SomeNode", bound=Node)
@@ -47,7 +47,11 @@ def spin_node(
     try:
         with until_stopped():
             node = make()
-            rclpy.spin(node)
+            executor = SingleThreadedExecutor()
+            executor.add_node(node)
+            while rclpy.ok():
+                # Not for ever: a signal just before a wait may go unnoticed by it.
+                executor.spin_once(timeout_sec=0.5)
     finally:
         if node is not None:
             finish(node)
