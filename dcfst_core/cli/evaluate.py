@@ -14,14 +14,13 @@ from dcfst_core.cli.options import (
     OptionError,
     add_tracker_options,
     apply_threads,
-    chosen_device,
     positive_int,
     tracker_config,
 )
+from dcfst_core.cli.sequences import add_sequence_options, chosen_sequences, tracker_spec
 from dcfst_core.evaluation.ablations import ablations
 from dcfst_core.evaluation.absence import AbsenceCase, absence_table, measure_absences
-from dcfst_core.evaluation.datasets import FORMATS, load_sequences
-from dcfst_core.evaluation.one_pass import run_one_pass, truncate
+from dcfst_core.evaluation.one_pass import run_one_pass
 from dcfst_core.evaluation.results import SequenceResult, load_result
 from dcfst_core.evaluation.sequences import Sequence as VideoSequence
 from dcfst_core.evaluation.summary import (
@@ -46,10 +45,7 @@ def add_command(commands: Any) -> None:
         "published tables. Results are written sequence by sequence; a second run with the same "
         "settings, weights and code goes on where the first one stopped.",
     )
-    parser.add_argument("root", type=Path, help="folder of the data set")
-    parser.add_argument(
-        "--format", default="otb", choices=sorted(FORMATS), help="its layout (default: otb)"
-    )
+    add_sequence_options(parser)
     parser.add_argument("--name", default="dcfst", help="the tracker's name in tables and files")
     parser.add_argument(
         "--out", type=Path, default=Path("runs/eval"), help="folder of result files (runs/eval)"
@@ -57,9 +53,6 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--json", type=Path, help="write all scores to this file")
     parser.add_argument(
         "--sequences", nargs="+", default=[], metavar="NAME", help="only these sequences"
-    )
-    parser.add_argument(
-        "--frames", type=positive_int, metavar="N", help="only the first N frames of each"
     )
     parser.add_argument(
         "--ablations",
@@ -113,9 +106,7 @@ def add_command(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run, print tables, write files."""
-    sequences = load_sequences(options.root, options.format, options.sequences)
-    if options.frames is not None:
-        sequences = [truncate(s, options.frames) for s in sequences]
+    sequences = chosen_sequences(options, options.sequences)
     apply_threads(options)
     results = _all_results(options, sequences)
     evaluations = [
@@ -141,19 +132,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _spec(options: argparse.Namespace) -> TrackerSpec:
-    return TrackerSpec(
-        options.name,
-        weights=options.weights,
-        config=tracker_config(options).to_dict(),
-        device=str(chosen_device(options)),
-    )
-
-
 def _absences(
     options: argparse.Namespace, sequences: Sequence[VideoSequence]
 ) -> list[AbsenceCase]:
-    cases = measure_absences(_spec(options).build(), sequences, progress=not options.quiet)
+    cases = measure_absences(
+        tracker_spec(options, options.name).build(), sequences, progress=not options.quiet
+    )
     print("\n" + absence_table(cases))
     return cases
 
@@ -164,7 +148,7 @@ def _all_results(
     """Results by tracker and sequence; the tracker under test comes first."""
     specs: list[TrackerSpec] = []
     if not options.compare_only:
-        specs.append(_spec(options))
+        specs.append(tracker_spec(options, options.name))
         specs += ablations(specs[0], options.untrained) if options.ablations else []
     elif not options.compare:
         raise OptionError("--compare-only: expected --compare with results or trackers")

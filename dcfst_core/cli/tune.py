@@ -11,13 +11,9 @@ from dcfst_core.cli.options import (
     OptionError,
     add_tracker_options,
     apply_threads,
-    chosen_device,
     positive_int,
-    tracker_config,
 )
-from dcfst_core.evaluation.datasets import FORMATS, load_sequences
-from dcfst_core.evaluation.one_pass import truncate
-from dcfst_core.evaluation.trackers import TrackerSpec
+from dcfst_core.cli.sequences import add_sequence_options, chosen_sequences, tracker_spec
 from dcfst_core.evaluation.tuning import Dimension, cross_validate, trial_table, tune
 
 
@@ -30,10 +26,7 @@ def add_command(commands: Any) -> None:
         "what gain to expect on others: the choice is replayed with folds of sequences held out. "
         "Trial 0 has the settings unchanged. A second run goes on where the first one stopped.",
     )
-    parser.add_argument("root", type=Path, help="folder of the data set")
-    parser.add_argument(
-        "--format", default="otb", choices=sorted(FORMATS), help="its layout (default: otb)"
-    )
+    add_sequence_options(parser)
     parser.add_argument(
         "--vary",
         action="append",
@@ -43,9 +36,6 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("--trials", type=positive_int, default=30, help="trials in all (30)")
     parser.add_argument("--folds", type=positive_int, default=5, help="folds of sequences (5)")
-    parser.add_argument(
-        "--frames", type=positive_int, metavar="N", help="only the first N frames of each"
-    )
     parser.add_argument(
         "--out", type=Path, default=Path("runs/tune"), help="folder of trials (runs/tune)"
     )
@@ -57,9 +47,7 @@ def add_command(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Search, then print the best trials and the cross-validated gain."""
-    sequences = load_sequences(options.root, options.format, [])
-    if options.frames is not None:
-        sequences = [truncate(s, options.frames) for s in sequences]
+    sequences = chosen_sequences(options)
     if not 2 <= options.folds <= len(sequences):
         raise OptionError(f"--folds: expected 2 to {len(sequences)}; got {options.folds}")
     try:
@@ -67,12 +55,7 @@ def run(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise OptionError(f"--vary: {error}") from None
     apply_threads(options)
-    spec = TrackerSpec(
-        "baseline",
-        weights=options.weights,
-        config=tracker_config(options).to_dict(),
-        device=str(chosen_device(options)),
-    )
+    spec = tracker_spec(options, "baseline")
     try:
         trials = tune(
             spec, space, sequences, options.trials, options.out, progress=not options.quiet
