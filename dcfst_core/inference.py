@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from dcfst_core.embedding import Embedding, Features, RegressorKernel
 from dcfst_core.iou_field import Field, IoUField
 from dcfst_core.iou_net import IoUNet
+from dcfst_core.machine import has_fast_bfloat16
 from dcfst_core.model import DCFSTNet
 from dcfst_core.samples import SampleGrid
 
@@ -31,13 +32,7 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
         return _DTYPES[precision]
     if device.type == "cuda":
         return torch.float16
-    if torch.backends.cpu.get_cpu_capability() == "AVX512" and _cpu_has_bfloat16():
-        return torch.bfloat16
-    return torch.float32
-
-
-def _cpu_has_bfloat16() -> bool:
-    return bool(torch.cpu._is_avx512_bf16_supported())
+    return torch.bfloat16 if has_fast_bfloat16() else torch.float32
 
 
 class InferenceNet:

@@ -1,4 +1,4 @@
-"""Candidate boxes around a target for training the IoU predictor (ATOM)."""
+"""Candidate boxes around a target, and away from it, for training the IoU predictor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def draw_proposals(
     """Boxes xyxy (count, 4) with mixed Gaussian displacements, and their IoU (count,) in [0, 1].
 
     Centres move by fractions of the box's size and sizes by their logarithm; draws under `min_iou`
-    are replaced by other draws.
+    are replaced by other draws (ATOM).
     """
     x, y, w, h = box_xywh
     wh = np.array([w, h])
@@ -33,3 +33,23 @@ def draw_proposals(
     # A pathological draw leaves too few: the best ones are then used more than once.
     order = np.resize(good, count) if len(good) else np.argsort(-ious)[:count]
     return boxes[order], ious[order]
+
+
+def draw_elsewhere(
+    box_xywh: NDArray[np.float64], patch_size: int, count: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Boxes xyxy (count, 4) of the target's size where the target is not, and their IoU (count,).
+
+    Their centres are uniform over the patch, a box's width or height at least from the target's.
+    """
+    x, y, w, h = box_xywh
+    wh = np.array([w, h])
+    tries = 8 * count
+    centres = rng.uniform(0, patch_size, size=(tries, 2))
+    away = (np.abs(centres - np.array([x, y]) - wh / 2) / wh).max(axis=1)
+    # A target that fills the patch leaves no room: the farthest draws are then the best there are.
+    centres = centres[np.argsort(-np.minimum(away, 1.0), kind="stable")[:count]]
+    sizes = wh * np.exp(rng.normal(scale=0.2, size=(count, 2)))
+    boxes = np.concatenate((centres - sizes / 2, centres + sizes / 2), axis=1)
+    target = torch.tensor([x, y, x + w, y + h], dtype=torch.float64)
+    return boxes, iou_xyxy(torch.from_numpy(boxes), target).numpy()

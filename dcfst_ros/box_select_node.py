@@ -34,7 +34,7 @@ from dcfst_ros.health import Health
 from dcfst_ros.image_input import ImageInput
 from dcfst_ros.parameters import NodeSettings
 from dcfst_ros.qos import state_qos
-from dcfst_ros.runner import describe, until_stopped
+from dcfst_ros.runner import describe, run_node
 
 WINDOW = "dcfst: drag a box"
 # Key codes of OpenCV's windows: X11 keysyms (Qt and GTK), Windows, macOS.
@@ -237,21 +237,16 @@ def show(node: BoxSelectNode) -> None:
 
 def main(args: list[str] | None = None) -> int:
     """Show the window until it is closed; returns the exit code."""
-    rclpy.init(args=args)
-    node: BoxSelectNode | None = None
     try:
-        with until_stopped():
-            check_window()
-            node = BoxSelectNode()
-            show(node)
-        return 0
+        return run_node(_open, show, args)
     except (WindowError, ValueError, cv2.error) as error:
         print(f"box_select_node: {error}", file=sys.stderr)
         return 1
-    finally:
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
+
+
+def _open() -> BoxSelectNode:
+    check_window()
+    return BoxSelectNode()
 
 
 if __name__ == "__main__":

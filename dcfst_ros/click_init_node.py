@@ -23,7 +23,7 @@ from visualization_msgs.msg import Marker
 
 from dcfst_ros.click_geometry import ClickError, Pixel, Projection, TwoClicks
 from dcfst_ros.conversions import fill_bounding_box
-from dcfst_ros.runner import describe, spin_node
+from dcfst_ros.runner import describe, run_node, spin
 
 WARN_EVERY_S = 10.0
 
@@ -150,7 +150,7 @@ class ClickInitNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Run until stopped; returns the exit code."""
-    return spin_node(ClickInitNode, args)
+    return run_node(ClickInitNode, spin, args)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from dcfst_core.image_messages import rgb_to_image, stamp_to_ns
 from dcfst_core.parsing import parse_box
 from dcfst_core.video import Frame, FrameSource, open_frames
 from dcfst_ros.conversions import fill_bounding_box
-from dcfst_ros.runner import describe, until_stopped
+from dcfst_ros.runner import describe, run_node
 
 PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("source", "", "video file, image folder, camera index or stream address"),
@@ -83,6 +83,7 @@ class PlaySequenceNode(Node):
             with open_frames(self.source) as source:
                 self._play_once(source)
             if not self.loop:
+                self.get_logger().info(f"played {self.played} frames of {self.source}")
                 return
 
     def _play_once(self, source: FrameSource) -> None:
@@ -161,21 +162,11 @@ class PlaySequenceNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Play and end; returns the exit code."""
-    rclpy.init(args=args)
-    node = None
     try:
-        with until_stopped():
-            node = PlaySequenceNode()
-            node.play()
-            node.get_logger().info(f"played {node.played} frames of {node.source}")
-        return 0
+        return run_node(PlaySequenceNode, PlaySequenceNode.play, args)
     except (PlayError, DCFSTError, ValueError) as error:
         print(f"play_sequence_node: {error}", file=sys.stderr)
         return 1
-    finally:
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from dcfst_core.errors import DCFSTError
 from dcfst_core.image_messages import stamp_to_ns
 from dcfst_ros.qos import state_qos
 from dcfst_ros.recording import TrackRecorder
-from dcfst_ros.runner import describe, spin_node
+from dcfst_ros.runner import describe, run_node, spin
 
 DEPTH = 100
 
@@ -62,7 +62,7 @@ def finish(node: RecordNode) -> None:
 def main(args: list[str] | None = None) -> int:
     """Record until stopped; returns the exit code."""
     try:
-        return spin_node(RecordNode, args, finish)
+        return run_node(RecordNode, spin, args, finish)
     except (DCFSTError, OSError) as error:
         print(f"record_node: {error}", file=sys.stderr)
         return 1

@@ -36,25 +36,35 @@ def describe(text: str) -> ParameterDescriptor:
     return ParameterDescriptor(description=text)
 
 
-def spin_node(
+def run_node(
     make: Callable[[], SomeNode],
+    work: Callable[[SomeNode], int | None],
     args: list[str] | None = None,
     finish: Callable[[SomeNode], None] = lambda node: None,
 ) -> int:
-    """Make a node, spin it until it is stopped, finish and destroy it; returns the exit code."""
+    """Make a node, let it work until it is done or stopped, finish and destroy it.
+
+    Returns the exit code that `work` returns; 0 for None, and when a signal ended it.
+    """
     rclpy.init(args=args)
     node: SomeNode | None = None
+    code = 0
     try:
         with until_stopped():
             node = make()
-            executor = SingleThreadedExecutor()
-            executor.add_node(node)
-            while rclpy.ok():
-                # Not for ever: a signal just before a wait may go unnoticed by it.
-                executor.spin_once(timeout_sec=0.5)
+            code = work(node) or 0
     finally:
         if node is not None:
             finish(node)
             node.destroy_node()
         rclpy.try_shutdown()
-    return 0
+    return code
+
+
+def spin(node: Node) -> None:
+    """Spin a node until ROS is shut down."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    while rclpy.ok():
+        # Not for ever: a signal just before a wait may go unnoticed by it.
+        executor.spin_once(timeout_sec=0.5)

@@ -22,7 +22,7 @@ from vision_msgs.msg import Detection2D
 from dcfst_core.evaluation.synthetic import SyntheticClip
 from dcfst_core.image_messages import rgb_to_image
 from dcfst_ros.conversions import make_detection
-from dcfst_ros.runner import describe, spin_node
+from dcfst_ros.runner import describe, run_node, spin
 
 PARAMETERS: tuple[tuple[str, Any, str], ...] = (
     ("width", 640, "image width, px"),
@@ -120,7 +120,7 @@ def finish(node: SyntheticCameraNode) -> None:
 
 def main(args: list[str] | None = None) -> int:
     """Publish until stopped; returns the exit code."""
-    return spin_node(SyntheticCameraNode, args, finish)
+    return run_node(SyntheticCameraNode, spin, args, finish)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy._rclpy_pybind11 import RCLError
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import SetBool, Trigger
 from vision_msgs.msg import Detection2D
@@ -46,7 +45,7 @@ from dcfst_ros.parameter_server import (
     judge_change,
     read_settings,
 )
-from dcfst_ros.runner import until_stopped
+from dcfst_ros.runner import run_node, spin
 from dcfst_ros.session import TrackingSession
 from dcfst_ros.session_events import InitRequest
 
@@ -270,30 +269,21 @@ def device_memory(device: torch.device) -> dict[str, str]:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is told to stop; returns the exit code."""
-    rclpy.init(args=args)
-    node: TrackerNode | None = None
     try:
-        with until_stopped():
-            node = TrackerNode()
-            executor = SingleThreadedExecutor()
-            executor.add_node(node)
-            if node.settings.autostart:
-                started = (
-                    node.trigger_configure() == SUCCESS and node.trigger_activate() == SUCCESS
-                )
-                if not started and rclpy.ok():
-                    node.get_logger().fatal("autostart failed, see the error above")
-                    return 1
-            executor.spin()
-        return 0
+        return run_node(TrackerNode, _serve, args, TrackerNode.stop)
     except (ParameterError, ValueError) as error:
         print(f"tracker_node: {error}", file=sys.stderr)
         return 2
-    finally:
-        if node is not None:
-            node.stop()
-            node.destroy_node()
-        rclpy.try_shutdown()
+
+
+def _serve(node: TrackerNode) -> int:
+    if node.settings.autostart:
+        started = node.trigger_configure() == SUCCESS and node.trigger_activate() == SUCCESS
+        if not started and rclpy.ok():
+            node.get_logger().fatal("autostart failed, see the error above")
+            return 1
+    spin(node)
+    return 0
 
 
 if __name__ == "__main__":

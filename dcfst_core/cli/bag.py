@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from dcfst_core import Track, Tracker
 from dcfst_core.boxes import BoxXYWH
+from dcfst_core.cli.interrupts import between_items
 from dcfst_core.cli.options import (
     OptionError,
     add_init_options,
@@ -191,7 +192,7 @@ def _go_through(passage: Passage, quiet: bool) -> int:
     total = passage.source.image_count
     try:
         with tqdm(total=total, unit="frame", disable=quiet, file=sys.stderr) as bar:
-            for connection, time_ns, data in passage.source.messages():
+            for connection, time_ns, data in between_items(passage.source.messages()):
                 if passage.take(connection, time_ns, data):
                     bar.set_postfix_str(passage.states)
                     bar.update()

@@ -74,7 +74,6 @@ class Summary:
 
     times_ms: list[float] = field(default_factory=list)
     states: Counter[str] = field(default_factory=Counter)
-    ended: str = ""
 
     def add(self, tracks: list[Track], ms: float) -> None:
         """Count one frame."""

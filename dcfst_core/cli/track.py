@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from dcfst_core import Track, Tracker
 from dcfst_core.boxes import BoxXYWH
+from dcfst_core.cli.interrupts import between_items
 from dcfst_core.cli.options import (
     add_init_options,
     add_tracker_options,
@@ -82,7 +83,7 @@ def _follow(
     bar = tqdm(total=total, unit="frame", disable=options.quiet, file=sys.stderr)
     try:
         with bar:
-            for done, frame in enumerate(source):
+            for done, frame in enumerate(between_items(source)):
                 start_s = time.perf_counter()
                 tracks = step(tracker, frame, boxes if done == 0 else {})
                 ms = (time.perf_counter() - start_s) * 1e3
@@ -93,13 +94,13 @@ def _follow(
                 if options.max_frames is not None and done + 1 >= options.max_frames:
                     return 0
     except KeyboardInterrupt:
-        summary.ended = "stopped by Ctrl-C"
+        print("dcfst track: stopped by Ctrl-C; the frames before are kept", file=sys.stderr)
         return 130
     except FrameError as error:
         if not summary.times_ms:
             raise
-        summary.ended = f"stopped at frame {options.start_frame + len(summary.times_ms)}: {error}"
-        print(f"dcfst track: {summary.ended}; the frames before are kept", file=sys.stderr)
+        where = f"stopped at frame {options.start_frame + len(summary.times_ms)}"
+        print(f"dcfst track: {where}: {error}; the frames before are kept", file=sys.stderr)
         return 1
     if source.truncated:
         print(f"dcfst track: {source.truncated}; its frames are kept", file=sys.stderr)

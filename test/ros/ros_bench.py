@@ -125,6 +125,7 @@ class Bench:
         self.arrays: list[Detection2DArray] = []
         self.states: list[DiagnosticStatus] = []
         self.diagnostics: list[DiagnosticArray] = []
+        self._heard = False
         self._publishers: dict[str, Any] = {}
         self._next_stamp_ns = time.time_ns()
 
@@ -151,7 +152,18 @@ class Bench:
         add(DiagnosticStatus, f"{tracker}/state", self.states.append, state_qos())
         add(Detection2D, f"{tracker}/track", self.tracks.append, 100)
         add(Detection2DArray, f"{tracker}/tracks", self.arrays.append, 100)
-        add(DiagnosticArray, "/diagnostics", self.diagnostics.append, 10)
+        add(DiagnosticArray, "/diagnostics", self._take_diagnostics, 10)
+
+    def _take_diagnostics(self, message: DiagnosticArray) -> None:
+        self._heard = True
+        self.diagnostics.append(message)
+
+    def wait_until_heard(self) -> None:
+        """Wait until what the tracker publishes arrives here: it knows nobody at first.
+
+        Subscriptions are announced in their order, and that to the diagnostics is the last one.
+        """
+        self.until(lambda: self._heard, "the tracker's diagnostics")
 
     def image_publisher(self, topic: str = "image", best_effort: bool = False) -> Any:
         """A camera in this process; calling again gives the same one."""
@@ -222,6 +234,7 @@ class Bench:
     def begin(self, frame: np.ndarray, box: tuple[float, float, float, float] = BOX) -> Header:
         """Publish a frame and its box, and wait until the target is followed."""
         self.wait_for_image_subscriber()
+        self.wait_until_heard()
         header = self.publish_frame(frame)
         self.publish_box(box, header)
         self.answer_to(stamp_to_ns(header.stamp))

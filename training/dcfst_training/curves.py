@@ -24,6 +24,8 @@ PANELS = (
     ("score_loss", "score loss"),
     ("iou_loss", "loss of the predicted IoU"),
     ("iou_error", "mean error of the predicted IoU"),
+    ("elsewhere_error", "the same where the target is not"),
+    ("stranger_iou", "mean predicted IoU of other objects"),
     ("miss_rate", "share of pairs missed by over half the target's size"),
     ("centre_error", "median centre error / target size"),
 )

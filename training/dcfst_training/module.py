@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dcfst_core.backbone import load_imagenet_trunk
+from dcfst_core.iou_net import Features
 from dcfst_core.model import Architecture, DCFSTNet
 from dcfst_core.patch import normalize_patches
 from dcfst_core.peaks import find_peaks
@@ -22,6 +23,9 @@ from dcfst_training.losses import SCORE_LOSSES, ScoreLossName, iou_loss
 from dcfst_training.pairs import Example
 
 Blocks = tuple[Tensor, Tensor]
+
+MIN_IOU = 0.1  # of a proposal that lies on the target
+STRANGER_BOXES = 8  # proposals of each pair that are shown with another pair's target
 
 
 class DCFSTModule(L.LightningModule):
@@ -35,6 +39,8 @@ class DCFSTModule(L.LightningModule):
         score_loss: loss of the regressor's scores.
         score_weight: weight of the score loss.
         iou_weight: weight of the IoU predictor's loss; 0 leaves it out.
+        stranger_weight: weight of the IoU predictor's loss on the targets of other pairs, whose
+            IoU is 0, so that it also says when an object is not the target at all (ATOM: 0).
         regularization: lambda of the ridge regression.
         train_grid: sample RoIs along each side that the regressor is solved from (paper: 31).
         output_sigma_factor: sigma of the labels over the target size.
@@ -57,6 +63,7 @@ class DCFSTModule(L.LightningModule):
         score_loss: ScoreLossName = "shrinkage",
         score_weight: float = 1.0,
         iou_weight: float = 1.0,
+        stranger_weight: float = 0.0,
         regularization: float = 0.1,
         train_grid: int = 31,
         output_sigma_factor: float = 0.25,
@@ -144,12 +151,9 @@ class DCFSTModule(L.LightningModule):
                 for name in SCORE_LOSSES:
                     result[name] = self._score_loss(name, scores, labels)
         if self.hparams.iou_weight:
-            predicted = self.predict_iou(train, test, batch)
-            result["iou_loss"] = iou_loss(predicted, batch["proposal_ious"])
-            result["iou_error"] = (
-                ((predicted.detach() + 1) / 2 - batch["proposal_ious"]).abs().mean()
-            )
-            total = total + self.hparams.iou_weight * result["iou_loss"]
+            values, weighted = self._iou_losses(train, test, batch)
+            result |= values
+            total = total + weighted
         result["loss"] = total
         return result
 
@@ -157,12 +161,40 @@ class DCFSTModule(L.LightningModule):
         # The mean over 961 mostly empty RoIs is tiny; 100 brings it to the IoU loss's size.
         return 100 * SCORE_LOSSES[name](scores.flatten(1), labels).mean()
 
+    def _iou_losses(
+        self, train: Blocks, test: Blocks, batch: Example
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """What to log of the IoU predictor, and its weighted loss."""
+        ious = batch["proposal_ious"]
+        pooled, modulation = self._pool_proposals(train, test, batch)
+        predicted = self.net.iou_net.predict_pooled(pooled, modulation)
+        error = ((predicted.detach() + 1) / 2 - ious).abs()
+        near = ious >= MIN_IOU
+        result = {"iou_loss": iou_loss(predicted, ious), "iou_error": error[near].mean()}
+        total = self.hparams.iou_weight * result["iou_loss"]
+        if not near.all():
+            result["elsewhere_error"] = error[~near].mean()
+        if self.hparams.stranger_weight:
+            shown, other = strangers(pooled, modulation, batch["clip"])
+            if len(other[0]):
+                predicted = self.net.iou_net.predict_pooled(shown, other)
+                result["stranger_loss"] = iou_loss(predicted, torch.zeros_like(predicted))
+                result["stranger_iou"] = (predicted.detach().mean() + 1) / 2
+                total = total + self.hparams.stranger_weight * result["stranger_loss"]
+        return result, total
+
     def predict_iou(self, train: Blocks, test: Blocks, batch: Example) -> Tensor:
         """Predicted IoU (B, P), scaled to [-1, 1], of the proposals."""
+        return self.net.iou_net.predict_pooled(*self._pool_proposals(train, test, batch))
+
+    def _pool_proposals(
+        self, train: Blocks, test: Blocks, batch: Example
+    ) -> tuple[Features, Features]:
+        """Pooled features of the proposals, and the modulation vectors of the targets."""
         net = self.net.iou_net
         xy, wh = batch["train_box"].split(2, dim=1)
         modulation = net.modulate(train, torch.cat((xy, xy + wh), dim=1))
-        return net.predict(net.convolve(test), modulation, batch["proposals"])
+        return net.pool(net.convolve(test), batch["proposals"]), modulation
 
     def both_blocks(self, batch: Example) -> tuple[Blocks, Blocks]:
         """Trunk features of the train crops and of the test crops, in one pass."""
@@ -260,6 +292,17 @@ class DCFSTModule(L.LightningModule):
         if self.hparams.schedule == "step":
             return warm * 0.2 ** (step * 40 // total // 15)
         return warm * 0.5 * (1 + math.cos(math.pi * min(step / total, 1.0)))
+
+
+def strangers(pooled: Features, modulation: Features, clip: Tensor) -> tuple[Features, Features]:
+    """Pooled features of some pairs' proposals, and modulation vectors of other clips' targets.
+
+    Each pair lends its target to the next one; `clip` (B,) tells which pairs share an object.
+    """
+    others = clip.roll(1) != clip
+    shown = tuple(part[others, :STRANGER_BOXES] for part in pooled)
+    other = tuple(vector.roll(1, dims=0)[others] for vector in modulation)
+    return (shown[0], shown[1]), (other[0], other[1])
 
 
 def _offset(boxes_xywh: Tensor, patch_size: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dcfst_core.patch import SearchRegion, crop_region
-from dcfst_core.proposals import draw_proposals
+from dcfst_core.proposals import draw_elsewhere, draw_proposals
 from dcfst_training.augmentation import Augmentation, to_grey
 from dcfst_training.datasets.clips import UnreadableFrameError
 from dcfst_training.pair_sampling import ClipPair, PairSampler
@@ -35,6 +36,8 @@ class CropOptions:
     train_jitter: float = 0.03
     """Sigma of the train box's shift and log scale: the tracker's own boxes are not exact."""
     proposals: int = 16
+    elsewhere: int = 0
+    """Further boxes of the test crop, where the target is not (ATOM: none)."""
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     @property
@@ -79,7 +82,8 @@ def make_example(pair: ClipPair, options: CropOptions, rng: np.random.Generator)
     """Crop, displace and augment one pair.
 
     Returns `train_patch` and `test_patch` (3, S, S) uint8, `train_box` and `test_box` (4,) xywh in
-    their own patch's pixels, `proposals` (P, 4) xyxy in the test patch and `proposal_ious` (P,).
+    their own patch's pixels, `proposals` (P, 4) xyxy in the test patch, those elsewhere last,
+    `proposal_ious` (P,), and `clip` (), a number that pairs of one clip share.
     """
     augmentation = options.augmentation
     flip = rng.random() < augmentation.flip_probability
@@ -92,7 +96,8 @@ def make_example(pair: ClipPair, options: CropOptions, rng: np.random.Generator)
     )
     if pair.is_still:
         test_patch = augmentation.cover(test_patch, test_box, rng)
-    boxes, ious = draw_proposals(test_box, options.proposals, rng)
+    near, near_ious = draw_proposals(test_box, options.proposals, rng)
+    far, far_ious = draw_elsewhere(test_box, options.patch_size, options.elsewhere, rng)
     patches = [augmentation.look(patch, rng) for patch in (train_patch, test_patch)]
     if grey:
         patches = [to_grey(patch) for patch in patches]
@@ -104,8 +109,9 @@ def make_example(pair: ClipPair, options: CropOptions, rng: np.random.Generator)
         "test_patch": test,
         "train_box": torch.tensor(train_box, dtype=torch.float32),
         "test_box": torch.tensor(test_box, dtype=torch.float32),
-        "proposals": torch.tensor(boxes, dtype=torch.float32),
-        "proposal_ious": torch.tensor(ious, dtype=torch.float32),
+        "proposals": torch.tensor(np.concatenate((near, far)), dtype=torch.float32),
+        "proposal_ious": torch.tensor(np.concatenate((near_ious, far_ious)), dtype=torch.float32),
+        "clip": torch.tensor(zlib.crc32(pair.clip.name.encode())),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,10 +11,11 @@ import pytest
 import torch
 
 from dcfst_core.boxes import iou_xyxy, xywh_to_xyxy
-from dcfst_core.proposals import draw_proposals
+from dcfst_core.proposals import draw_elsewhere, draw_proposals
 from dcfst_training.augmentation import Augmentation
 from dcfst_training.datasets import Clip, MovingTargets
 from dcfst_training.datasets.clips import ClipList
+from dcfst_training.module import STRANGER_BOXES, strangers
 from dcfst_training.pair_sampling import ClipPair, PairSampler, split_clips
 from dcfst_training.pairs import CropOptions, PairDataset, make_example
 
@@ -82,6 +84,38 @@ def test_proposals_overlap_as_they_say() -> None:
     assert np.abs(expected.numpy() - ious).max() < 1e-9
     assert ious.min() >= 0.1
     assert ious.min() < 0.3 and ious.max() > 0.95  # both far and near ones
+
+
+def test_boxes_elsewhere_lie_off_the_target() -> None:
+    box = np.array([100.0, 90.0, 60.0, 30.0])
+    boxes, ious = draw_elsewhere(box, 288, 200, np.random.default_rng(0))
+    expected = iou_xyxy(torch.tensor(boxes), xywh_to_xyxy(torch.tensor(box)))
+    assert np.abs(expected.numpy() - ious).max() < 1e-9 and ious.max() < 0.1
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    assert centres.min() >= 0 and centres.max() <= 288
+    assert centres.std(axis=0).min() > 50  # all over the patch
+    filling = draw_elsewhere(np.array([4.0, 4.0, 280.0, 280.0]), 288, 5, np.random.default_rng(0))
+    assert filling[0].shape == (5, 4) and np.isfinite(filling[1]).all()
+
+
+def test_boxes_elsewhere_follow_the_others(tmp_path: Path) -> None:
+    pair = ClipPair(marked_clip(tmp_path), 0, 1)
+    options = replace(PLAIN, proposals=6, elsewhere=4)
+    example = make_example(pair, options, np.random.default_rng(0))
+    assert example["proposals"].shape == (10, 4)
+    assert example["proposal_ious"][:6].min() >= 0.1 > example["proposal_ious"][6:].max()
+
+
+def test_each_pair_meets_another_clips_target() -> None:
+    count = STRANGER_BOXES + 2
+    boxes = torch.arange(4.0)[:, None].expand(4, count)
+    vectors = torch.arange(4.0)[:, None]
+    clip = torch.tensor([7, 7, 8, 9])  # the first two share an object
+    shown, other = strangers((boxes, boxes), (vectors, vectors), clip)
+    assert shown[0][:, 0].tolist() == [0, 2, 3] and other[1][:, 0].tolist() == [3, 1, 2]
+    assert shown[1].shape == (3, STRANGER_BOXES)
+    alone = strangers((boxes[:1], boxes[:1]), (vectors[:1], vectors[:1]), clip[:1])
+    assert len(alone[0][0]) == 0
 
 
 def test_pairs_are_near_visible_and_from_one_clip() -> None:

@@ -39,10 +39,10 @@ def measure(work: Callable[[], object], device: torch.device, repeats: int = 3) 
     """
     on_cpu = device.type != "cuda"
     clock = time.process_time if on_cpu and torch.get_num_threads() == 1 else time.perf_counter
-    _hold_no_freed_memory()
     seconds, peaks = [], []
     for _ in range(1 + repeats):
         gc.collect()
+        _give_back_freed_memory()
         before = _begin(device)
         start_s = clock()
         work()
@@ -91,8 +91,11 @@ def _peak(device: torch.device) -> float:
     return resident_memory_mib()[1]
 
 
-def _hold_no_freed_memory() -> None:
-    """Let glibc give back what tensors free, or the next repetition would seem to need nothing."""
+def _give_back_freed_memory() -> None:
+    """Let glibc keep nothing of what tensors freed, or the work would seem to need nothing.
+
+    Every time: what fits into a hole of the heap is not mapped anew, whatever the threshold.
+    """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         if hasattr(libc, "mallopt"):
