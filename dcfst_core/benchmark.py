@@ -22,8 +22,8 @@ from dcfst_core.tracker import Tracker
 from dcfst_core.video import Frame
 
 STAGES = (
-    *("upload", "crop", "trunk", "head", "pooling", "localise", "refine", "update", "solve"),
-    "other",
+    *("upload", "crop", "trunk", "head", "pooling", "localise", "refine", "compare"),
+    *("update", "solve", "other"),
 )
 
 

@@ -120,6 +120,13 @@ class TrackerConfig:
         0.3, "share of the refined size in the new size; the rest is the old size", 0.0, 1.0
     )
     # Judgement
+    appearances: int = option(
+        16,
+        "looks of a target that are remembered, to tell it from others: the first frame's and the "
+        "newest it learned from; 0 = none (paper)",
+        0,
+        1000,
+    )
     uncertain_threshold: float = option(
         0.5,
         "below this share of its usual score a target is uncertain: its box follows, its model "
@@ -186,6 +193,7 @@ class TrackerConfig:
             hard_negative_threshold=1.0,
             window_strength=0.0,
             uncertain_window_strength=0.0,
+            appearances=0,
             subgrid_peak=False,
             box_refinement_iter=5,
             box_refinement_step_length=0.02,

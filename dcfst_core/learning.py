@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dcfst_core.adaptation import adapt_modulation
+from dcfst_core.appearance import Appearances
 from dcfst_core.boxes import BoxXYWH, xywh_to_xyxy
 from dcfst_core.config import TrackerConfig
 from dcfst_core.embedding import Features
@@ -50,7 +51,12 @@ class Learner:
         memory = SampleMemory(config.memory, config.first_frame_floor)
         memory.start(*self._samples(features, [box] * len(features[0]), self._grid))
         kernel = self._net.collapse(memory.solve(config.regularization))
-        return Target(target_id, box_xywh, memory, kernel, modulation)
+        target = Target(target_id, box_xywh, memory, kernel, modulation)
+        if config.appearances:
+            first = (features[0][:1], features[1][:1])
+            place = xywh_to_xyxy(self._tensor([box]))
+            target.appearances = Appearances(first, place, config.appearances)
+        return target
 
     def learn(self, image: Tensor, due: Sequence[tuple[Target, Sighting]]) -> None:
         """Add the current frame to the models of some targets and solve them again."""
@@ -58,11 +64,13 @@ class Learner:
         with self._timer("update"):
             features, boxes = self._views(image, due)
             x, y = self._samples(features, boxes, self._update_grid)
-            for index, (target, _) in enumerate(due):
+            for index, (target, sighting) in enumerate(due):
                 rate = 1 - (1 - config.learning_rate) ** target.frames_since_update
                 if target.hard_negative:
                     rate = max(rate, config.hard_negative_learning_rate)
                 target.memory.add(x[index : index + 1], y[index : index + 1], rate)
+                if target.appearances is not None and sighting.descriptor is not None:
+                    target.appearances.add(sighting.descriptor)
                 target.learned()
         with self._timer("solve"):
             for target, _ in due:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dcfst_core.boxes import BoxXYWH
+from dcfst_core.appearance import compare
+from dcfst_core.boxes import BoxXYWH, cxcywh_to_xyxy
 from dcfst_core.config import TrackerConfig
 from dcfst_core.embedding import Features, RegressorKernel
 from dcfst_core.inference import InferenceNet
@@ -31,6 +32,8 @@ class Sighting:
     """Where it was found."""
     features: Features
     """Head features (1, ...) of that region."""
+    descriptor: Tensor | None
+    """What was found looks like this (1, F); None where no appearances are remembered."""
 
 
 class Localiser:
@@ -87,15 +90,20 @@ class Localiser:
         with timer("refine"):
             longest_side = max(max(size) for size in sizes)
             boxes, ious = self._refine(blocks, targets, peaks.centre_xy, target_wh, longest_side)
-        found = torch.cat((torch.stack((peaks.score, peaks.second_score, ious), 1), boxes), dim=1)
+        with timer("compare"):
+            remembered = [target.appearances for target in targets]
+            descriptors, similarity = compare(remembered, features, cxcywh_to_xyxy(boxes))
+        signals = torch.stack((peaks.score, peaks.second_score, ious, similarity), dim=1)
+        rows = torch.cat((signals, boxes), dim=1).tolist()
         return [
             Sighting(
-                signals=Signals(*row[:3]),
-                box_xywh=region.to_image((row[3] - row[5] / 2, row[4] - row[6] / 2, *row[5:])),
+                signals=_signals(target, *row[:4]),
+                box_xywh=region.to_image((row[4] - row[6] / 2, row[5] - row[7] / 2, *row[6:])),
                 region=region,
                 features=(features[0][index : index + 1], features[1][index : index + 1]),
+                descriptor=descriptors[index],
             )
-            for index, (region, row) in enumerate(zip(regions, found.tolist(), strict=True))
+            for index, (target, region, row) in enumerate(zip(targets, regions, rows, strict=True))
         ]
 
     def _window_strength(self, target: Target) -> float:
@@ -122,6 +130,15 @@ class Localiser:
             torch.cat([target.modulation[1] for target in targets]),
         )
         return self._refine_boxes(blocks, modulation, centre_xy, target_wh, longest_side)
+
+
+def _signals(
+    target: Target, peak: float, second_peak: float, predicted_iou: float, similarity: float
+) -> Signals:
+    likeness = 1.0
+    if target.appearances is not None:
+        likeness = target.appearances.likeness(similarity)
+    return Signals(peak, second_peak, predicted_iou, similarity, likeness)
 
 
 def _best_of_each(scores: list[float], owners: list[int]) -> list[int]:

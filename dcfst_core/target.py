@@ -8,6 +8,7 @@ from enum import Enum
 
 from torch import Tensor
 
+from dcfst_core.appearance import Appearances
 from dcfst_core.boxes import BoxXYWH
 from dcfst_core.config import TrackerConfig
 from dcfst_core.embedding import RegressorKernel
@@ -40,14 +41,20 @@ class Signals:
     """Greatest score outside of the peak's neighbourhood."""
     predicted_iou: float
     """IoU of the refined box in [0, 1] as the predictor sees it; NaN without refinement."""
+    similarity: float = 1.0
+    """Greatest cosine to the target's remembered appearances; 1 if none are remembered."""
+    likeness: float = 1.0
+    """The same relative to what is usual for the target, in [0, 1]."""
 
     @property
     def score(self) -> float:
-        """Peak times predicted IoU, in [0, 1]: near the overlap to expect; 0 if not finite.
+        """Peak x predicted IoU x likeness, in [0, 1]; 0 if not finite.
 
-        On the development sequences no fitted combination of the signals ranked finds better.
+        Near the overlap to expect, times how sure it is that this is the same object.
         """
-        score = self.peak * (1.0 if math.isnan(self.predicted_iou) else self.predicted_iou)
+        score = self.peak * self.likeness
+        if not math.isnan(self.predicted_iou):
+            score *= self.predicted_iou
         return min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0
 
 
@@ -83,6 +90,7 @@ class Target:
     frames_reaccepted: int = 0
     next_tile: int = 0
     hard_negative: bool = False
+    appearances: Appearances | None = None
 
     def judge(self, signals: Signals, config: TrackerConfig) -> bool:
         """Take one frame's signals, move to the next state, say whether the target is seen.

@@ -130,6 +130,8 @@ class Tracker:
         if target.state is not TrackState.TRACKING:
             return False
         target.frames_since_update += 1
+        if target.appearances is not None:
+            target.appearances.note(sighting.signals.similarity)
         threshold = config.hard_negative_threshold
         signals = sighting.signals
         rival = threshold < 1 and signals.second_peak > threshold * signals.peak

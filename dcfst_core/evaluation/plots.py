@@ -28,7 +28,8 @@ class PlotsUnavailable(DCFSTError, RuntimeError):
 
 
 def write_plots(evaluations: Sequence[Evaluation], folder: Path) -> list[Path]:
-    """Write success.png, precision.png and normalised_precision.png; returns their paths.
+    """Write success.png, precision.png, normalised_precision.png, and, where trackers were timed,
+    speed.png; returns their paths.
 
     Curves are means over sequences; the legend is sorted by each tracker's number in brackets.
     """
@@ -60,10 +61,12 @@ def write_plots(evaluations: Sequence[Evaluation], folder: Path) -> list[Path]:
             lambda e: e.mean.normalised_precision,
         ),
     ]
-    return [
+    written = [
         _plot(pyplot, evaluations, folder / f"{name}.png", title, label, thresholds, pick, score)
         for name, title, label, thresholds, pick, score in plots
     ]
+    timed = [e for e in evaluations if e.mean.fps > 0]
+    return [*written, _plot_speed(pyplot, timed, folder / "speed.png")] if timed else written
 
 
 def plot_costs(benchmarks: Mapping[float, Benchmark], path: Path, label: str) -> None:
@@ -114,6 +117,25 @@ def _plot(
     axes.set(title=title, xlabel=label, ylabel=rate, xlim=(0, np.max(thresholds)), ylim=(0, 1))
     axes.grid(True, alpha=0.4)
     axes.legend(loc="lower left" if path.stem == "success" else "lower right", fontsize=9)
+    figure.tight_layout()
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+    return path
+
+
+def _plot_speed(pyplot: Any, evaluations: Sequence[Evaluation], path: Path) -> Path:
+    """AUC over FPS, one point a tracker: what an accuracy costs on this machine."""
+    figure, axes = pyplot.subplots(figsize=(6.4, 4.8))
+    for evaluation in evaluations:
+        point = (evaluation.mean.fps, evaluation.mean.auc)
+        axes.plot(*point, "o", markersize=8)
+        offset = {"textcoords": "offset points", "xytext": (7, 5)}
+        axes.annotate(evaluation.tracker, point, fontsize=9, **offset)
+    axes.set(title="Accuracy and speed", xlabel="FPS", ylabel="Success AUC", xscale="log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.margins(0.15)
+    axes.grid(True, which="both", alpha=0.4)
     figure.tight_layout()
     figure.savefig(path, dpi=150)
     pyplot.close(figure)

@@ -144,7 +144,7 @@ def test_the_report_holds_tables_plots_and_strips(
     except ImportError:
         assert "No plots" in text
         return
-    for name in ("success", "precision", "normalised_precision"):
+    for name in ("success", "precision", "normalised_precision", "speed"):
         assert f"({name}.png)" in text
         plot = cv2.imread(str(tmp_path / "report" / f"{name}.png"))
         assert plot is not None and plot.std() > 5

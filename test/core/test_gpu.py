@@ -1,0 +1,53 @@
+"""The tracker on a CUDA device, against the same tracker on the CPU. Run with `pytest -m gpu`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from dcfst_core import Track, Tracker, TrackerConfig
+from dcfst_core.checkpoint import load_model
+from dcfst_core.evaluation.synthetic import SyntheticClip
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+CLIP = SyntheticClip(frames=40, size=(640, 480), target=(64, 80), period=120)
+SECOND_BOX = (40.0, 60.0, 90.0, 70.0)
+
+
+def follow(device: str, precision: str, targets: int = 1) -> Iterator[list[Track]]:
+    tracker = Tracker(load_model(), TrackerConfig(precision=precision), device)
+    for index, frame in enumerate(CLIP):
+        if index == 0:
+            boxes = (tuple(CLIP.boxes_xywh()[0]), SECOND_BOX)[:targets]
+            yield [tracker.init(frame, box, str(i)) for i, box in enumerate(boxes)]
+        else:
+            yield list(tracker.update_all(frame).values())
+
+
+@pytest.mark.parametrize(("precision", "tolerance_px"), [("float32", 0.2), ("auto", 1.5)])
+def test_boxes_are_those_of_the_cpu(precision: str, tolerance_px: float) -> None:
+    for on_cpu, on_gpu in zip(follow("cpu", "float32"), follow("cuda", precision), strict=True):
+        for expected, found in zip(on_cpu, on_gpu, strict=True):
+            assert found.state == expected.state
+            assert found.box_xywh == pytest.approx(expected.box_xywh, abs=tolerance_px)
+
+
+def test_two_targets_are_followed_in_one_batch() -> None:
+    alone = [tracks[0] for tracks in follow("cuda", "float32")]
+    together = [tracks[0] for tracks in follow("cuda", "float32", targets=2)]
+    for single, joint in zip(alone, together, strict=True):
+        assert joint.box_xywh == pytest.approx(single.box_xywh, abs=0.2)
+
+
+def test_one_target_takes_less_than_a_gibibyte() -> None:
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    tracks = [tracks[0] for tracks in follow("cuda", "auto")]
+    assert np.isfinite([track.box_xywh for track in tracks]).all()
+    assert torch.cuda.max_memory_allocated() < 2**30
