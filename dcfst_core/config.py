@@ -128,20 +128,20 @@ class TrackerConfig:
         1000,
     )
     uncertain_threshold: float = option(
-        0.5,
+        0.38,
         "below this share of its usual score a target is uncertain: its box follows, its model "
         "does not learn",
         0.0,
         3.0,
     )
     target_not_found_threshold: float = option(
-        0.25, "below this share of its usual score a target's box stays where it was", 0.0, 3.0
+        0.2, "below this share of its usual score a target's box stays where it was", 0.0, 3.0
     )
     lost_after: int = option(
         7, "uncertain frames in a row after which the target counts as lost", 1, 1000
     )
     reaccept_threshold: float = option(
-        0.6,
+        0.45,
         "share of its usual score that a lost target must reach to be followed again",
         0.0,
         3.0,
