@@ -128,26 +128,29 @@ class TrackerConfig:
         1000,
     )
     uncertain_threshold: float = option(
-        0.38,
+        0.27,
         "below this share of its usual score a target is uncertain: its box follows, its model "
         "does not learn",
         0.0,
         3.0,
     )
     target_not_found_threshold: float = option(
-        0.2, "below this share of its usual score a target's box stays where it was", 0.0, 3.0
+        0.15, "below this share of its usual score a target's box stays where it was", 0.0, 3.0
     )
     lost_after: int = option(
         7, "uncertain frames in a row after which the target counts as lost", 1, 1000
     )
     reaccept_threshold: float = option(
-        0.45,
+        0.33,
         "share of its usual score that a lost target must reach to be followed again",
         0.0,
         3.0,
     )
+    reaccept_likeness: float = option(
+        0.6, "likeness to its usual look that a lost target must reach as well", 0.0, 1.0
+    )
     reaccept_frames: int = option(
-        3, "successive frames above reaccept_threshold before tracking resumes", 1, 100
+        3, "successive frames above both before tracking resumes", 1, 100
     )
     lost_search_tiles: int = option(
         2, "extra search regions looked at per frame while lost, tiling the frame", 0, 16

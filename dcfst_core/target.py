@@ -27,8 +27,10 @@ class TrackState(str, Enum):
 # What may count as a usual score: at first no more than the median over the development sequences,
 # and never so little that a slow drift makes anything usual.
 _MEDIAN_PEAK, _MEDIAN_IOU = 0.8, 0.85
-_LEAST_USUAL = 0.4
+_LEAST_USUAL = 0.3
 _USUAL_RATE = 0.04
+# With all of the second peak, a known look-alike beside the target would leave nothing of a score.
+_RIVAL_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,12 @@ class Signals:
 
     @property
     def score(self) -> float:
-        """Peak x predicted IoU x likeness, in [0, 1]; 0 if not finite.
+        """(Peak - second peak / 2) x predicted IoU x likeness, in [0, 1]; 0 if not finite.
 
-        Near the overlap to expect, times how sure it is that this is the same object.
+        How far the find stands out from everything else in the region, how well the box fits, and
+        how much it looks like what was tracked before.
         """
-        score = self.peak * self.likeness
+        score = (self.peak - _RIVAL_SHARE * max(self.second_peak, 0.0)) * self.likeness
         if not math.isnan(self.predicted_iou):
             score *= self.predicted_iou
         return min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0
@@ -92,14 +95,15 @@ class Target:
     hard_negative: bool = False
     appearances: Appearances | None = None
 
-    def judge(self, signals: Signals, config: TrackerConfig) -> bool:
-        """Take one frame's signals, move to the next state, say whether the target is seen.
+    def judge(self, signals: Signals, config: TrackerConfig, near: bool = True) -> bool:
+        """Take one frame's signals, move to the next state, say whether the box is to follow.
 
         A score counts relative to the target's usual one: some targets are like nothing else and
         some are not. Under `uncertain_threshold` the box still follows, but nothing is learned;
         under `target_not_found_threshold` it stays where it is. After `lost_after` such frames in
-        a row the target is lost, and it is followed again only after `reaccept_frames` frames in a
-        row above the higher `reaccept_threshold`, never silently at the first likeness.
+        a row the target is lost, and counts as found again only after `reaccept_frames` frames in
+        a row above the higher `reaccept_threshold` and `reaccept_likeness`, never silently at the
+        first likeness. `near`: whether the find is within reach of the last box.
         """
         self.signals, self.score = signals, signals.score
         if self.usual_score is None:
@@ -107,7 +111,7 @@ class Target:
             self.usual_score = min(self.score, _MEDIAN_PEAK * (_MEDIAN_IOU if refined else 1.0))
         share = self.score / max(self.usual_score, _LEAST_USUAL)
         if self.state is TrackState.LOST:
-            return self._judge_lost(share, config)
+            return self._judge_lost(share, config, near)
         if share >= config.uncertain_threshold:
             self.frames_unseen = 0
             self.state = TrackState.TRACKING
@@ -118,16 +122,17 @@ class Target:
         self.frames_reaccepted = 0
         return share >= config.target_not_found_threshold
 
-    def _judge_lost(self, share: float, config: TrackerConfig) -> bool:
-        if share < config.reaccept_threshold:
-            self.frames_reaccepted = 0
-            return False
-        self.frames_reaccepted += 1
+    def _judge_lost(self, share: float, config: TrackerConfig, near: bool) -> bool:
+        assert self.signals is not None
+        alike = self.signals.likeness >= config.reaccept_likeness
+        good = alike and share >= config.reaccept_threshold
+        self.frames_reaccepted = self.frames_reaccepted + 1 if good else 0
         if self.frames_reaccepted >= config.reaccept_frames:
             self.state = TrackState.TRACKING
             self.frames_unseen = 0
-        # Seen: the box moves to the candidate, so that the next frame is searched around it.
-        return True
+        # The next frame is searched around the box: it goes where the target may be, and far away
+        # only for a good reason.
+        return good or (near and share >= config.target_not_found_threshold)
 
     def learned(self) -> None:
         """Note that the model was updated from the current frame."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -123,7 +124,8 @@ class Tracker:
     def _take(self, target: Target, sighting: Sighting, image: Tensor) -> bool:
         """Move the target to its sighting, if it is one; say whether its model is to learn."""
         config = self.config
-        if not target.judge(sighting.signals, config):
+        near = _distance(target.box_xywh, sighting.box_xywh) < config.search_area_scale / 2
+        if not target.judge(sighting.signals, config, near):
             return False
         height, width = image.shape[1:]
         target.box_xywh = _next_box(target.box_xywh, sighting.box_xywh, width, height, config)
@@ -137,6 +139,13 @@ class Tracker:
         rival = threshold < 1 and signals.second_peak > threshold * signals.peak
         target.hard_negative = rival
         return rival or target.frames_since_update >= config.update_interval
+
+
+def _distance(old: BoxXYWH, new: BoxXYWH) -> float:
+    """Between two boxes' centres, in sizes sqrt(w h) of the old one."""
+    dx = new[0] + new[2] / 2 - old[0] - old[2] / 2
+    dy = new[1] + new[3] / 2 - old[1] - old[3] / 2
+    return math.hypot(dx, dy) / math.sqrt(old[2] * old[3])
 
 
 def _next_box(

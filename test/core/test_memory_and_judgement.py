@@ -79,7 +79,7 @@ def make_target(state: TrackState = TrackState.TRACKING) -> Target:
 
 
 def find(peak: float, predicted_iou: float = float("nan")) -> Signals:
-    return Signals(peak, 0.1, predicted_iou)
+    return Signals(peak, -0.1, predicted_iou)  # nothing else in the region looks like it
 
 
 CONFIG = TrackerConfig(
@@ -117,21 +117,39 @@ def test_lost_target_is_not_taken_up_again_at_the_first_likeness() -> None:
     assert states(target, [0.4, 0.4, 0.4, 0.6, 0.4, 0.6, 0.6]) == ["lost"] * 6 + ["tracking"]
 
 
+def test_a_lost_target_is_not_taken_up_again_if_it_looks_otherwise() -> None:
+    target = make_target(TrackState.LOST)
+    for likeness, state in ((0.5, "lost"), (0.5, "lost"), (0.7, "lost"), (0.7, "tracking")):
+        target.judge(Signals(1.0, 0.0, 1.0, likeness=likeness), CONFIG)
+        assert target.state.value == state
+
+
+def test_while_lost_the_box_goes_far_only_for_a_good_reason() -> None:
+    target = make_target(TrackState.LOST)
+    assert target.judge(find(0.3), CONFIG, near=True)
+    assert not target.judge(find(0.3), CONFIG, near=False)
+    assert target.judge(find(0.6), CONFIG, near=False)
+
+
 @pytest.mark.parametrize(
-    ("peak", "predicted_iou", "score"),
+    ("peak", "second_peak", "predicted_iou", "likeness", "score"),
     [
-        (0.8, 0.5, 0.4),
-        (1.3, 1.0, 1.0),
-        (-0.2, 0.9, 0.0),
-        (0.7, math.nan, 0.7),
-        (math.nan, 0.9, 0.0),
+        (0.8, 0.0, 0.5, 1.0, 0.4),
+        (0.8, -0.3, 0.5, 1.0, 0.4),
+        (0.8, 0.6, 0.5, 1.0, 0.25),
+        (0.8, 0.0, 0.5, 0.25, 0.1),
+        (0.2, 0.6, 0.9, 1.0, 0.0),
+        (1.3, 0.0, 1.0, 1.0, 1.0),
+        (-0.2, -0.3, 0.9, 1.0, 0.0),
+        (0.7, 0.0, math.nan, 1.0, 0.7),
+        (math.nan, 0.0, 0.9, 1.0, 0.0),
     ],
 )
-def test_score_is_peak_times_predicted_iou(
-    peak: float, predicted_iou: float, score: float
+def test_score_is_the_peaks_margin_over_half_a_rival_times_predicted_iou_times_likeness(
+    peak: float, second_peak: float, predicted_iou: float, likeness: float, score: float
 ) -> None:
     target = make_target()
-    target.judge(find(peak, predicted_iou), CONFIG)
+    target.judge(Signals(peak, second_peak, predicted_iou, likeness=likeness), CONFIG)
     assert target.track.score == pytest.approx(score)
     assert target.track.signals == target.signals
 
@@ -174,7 +192,7 @@ def test_the_usual_score_follows_updates_alone_and_keeps_a_floor() -> None:
         target.frames_since_update = 5
         target.learned()
     assert target.usual_score == pytest.approx(0.09, abs=0.01)
-    target.judge(find(0.09), CONFIG)  # 0.225 of the floor 0.4
+    target.judge(find(0.07), CONFIG)  # 0.233 of the floor 0.3
     assert target.state is not TrackState.TRACKING
 
 
