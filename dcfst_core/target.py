@@ -117,6 +117,9 @@ class Target:
             self.state = TrackState.TRACKING
             return True
         self.frames_unseen += 1
+        # What is found after a doubt proves itself for some frames before it is learned.
+        soonest = max(config.update_interval - config.reaccept_frames, 0)
+        self.frames_since_update = min(self.frames_since_update, soonest)
         lost = self.frames_unseen >= config.lost_after
         self.state = TrackState.LOST if lost else TrackState.UNCERTAIN
         self.frames_reaccepted = 0

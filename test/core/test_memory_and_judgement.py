@@ -124,6 +124,14 @@ def test_a_lost_target_is_not_taken_up_again_if_it_looks_otherwise() -> None:
         assert target.state.value == state
 
 
+def test_after_a_doubt_a_find_is_not_learned_at_once() -> None:
+    target = make_target()
+    target.frames_since_update = CONFIG.update_interval - 1
+    target.judge(find(0.1), CONFIG)
+    assert target.state is TrackState.UNCERTAIN
+    assert target.frames_since_update == CONFIG.update_interval - CONFIG.reaccept_frames
+
+
 def test_while_lost_the_box_goes_far_only_for_a_good_reason() -> None:
     target = make_target(TrackState.LOST)
     assert target.judge(find(0.3), CONFIG, near=True)
