@@ -67,7 +67,7 @@ class Track:
 
     target_id: str
     box_xywh: BoxXYWH
-    """Pixels; while UNCERTAIN a guess, while LOST the last guess."""
+    """Pixels; while UNCERTAIN or LOST the best guess."""
     score: float
     """Confidence in [0, 1], see `Signals.score`."""
     state: TrackState
