@@ -16,6 +16,7 @@ FRAMES = 10_000
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_ten_thousand_frames_take_no_more_memory_than_a_thousand() -> None:
     """Two targets of the packaged network in small regions, the second given anew at times."""
     config = TrackerConfig(patch_size=96, grid_size=11, grid_spacing=6.0)
