@@ -77,7 +77,7 @@ def compare(
     nothing there is no descriptor, and the similarity is 1.
     """
     descriptors: list[Tensor | None] = []
-    similarities = [torch.ones(0, device=boxes_xyxy.device)]
+    similarities: list[Tensor] = []
     for index, appearances in enumerate(remembered):
         one = slice(index, index + 1)
         if appearances is None:

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from dcfst_core.boxes import iou_xyxy
 
 SIGMAS = (0.01, 0.05, 0.1, 0.2, 0.3)
+MIN_IOU = 0.1  # of a box that lies on the target
 
 
 def draw_proposals(
-    box_xywh: NDArray[np.float64], count: int, rng: np.random.Generator, min_iou: float = 0.1
+    box_xywh: NDArray[np.float64], count: int, rng: np.random.Generator, min_iou: float = MIN_IOU
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Boxes xyxy (count, 4) with mixed Gaussian displacements, and their IoU (count,) in [0, 1].
 
@@ -26,9 +27,7 @@ def draw_proposals(
     sigma = rng.choice(SIGMAS, size=(tries, 1))
     centres = centre + rng.normal(size=(tries, 2)) * sigma * wh
     sizes = wh * np.exp(rng.normal(size=(tries, 2)) * sigma)
-    boxes = np.concatenate((centres - sizes / 2, centres + sizes / 2), axis=1)
-    target = torch.tensor([x, y, x + w, y + h], dtype=torch.float64)
-    ious = iou_xyxy(torch.from_numpy(boxes), target).numpy()
+    boxes, ious = _boxes_and_ious(centres, sizes, box_xywh)
     good = np.flatnonzero(ious >= min_iou)
     # A pathological draw leaves too few: the best ones are then used more than once.
     order = np.resize(good, count) if len(good) else np.argsort(-ious)[:count]
@@ -50,6 +49,14 @@ def draw_elsewhere(
     # A target that fills the patch leaves no room: the farthest draws are then the best there are.
     centres = centres[np.argsort(-np.minimum(away, 1.0), kind="stable")[:count]]
     sizes = wh * np.exp(rng.normal(scale=0.2, size=(count, 2)))
+    return _boxes_and_ious(centres, sizes, box_xywh)
+
+
+def _boxes_and_ious(
+    centres: NDArray[np.float64], sizes: NDArray[np.float64], box_xywh: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Boxes xyxy (R, 4) from centres and sizes (R, 2), and their IoU (R,) with the target."""
     boxes = np.concatenate((centres - sizes / 2, centres + sizes / 2), axis=1)
+    x, y, w, h = box_xywh
     target = torch.tensor([x, y, x + w, y + h], dtype=torch.float64)
     return boxes, iou_xyxy(torch.from_numpy(boxes), target).numpy()

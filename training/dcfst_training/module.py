@@ -15,6 +15,7 @@ from dcfst_core.iou_net import Features
 from dcfst_core.model import Architecture, DCFSTNet
 from dcfst_core.patch import normalize_patches
 from dcfst_core.peaks import find_peaks
+from dcfst_core.proposals import MIN_IOU
 from dcfst_core.ridge import ridge_solve
 from dcfst_core.samples import SampleGrid
 from dcfst_training.errors import DivergedError
@@ -24,7 +25,6 @@ from dcfst_training.pairs import Example
 
 Blocks = tuple[Tensor, Tensor]
 
-MIN_IOU = 0.1  # of a proposal that lies on the target
 STRANGER_BOXES = 8  # proposals of each pair that are shown with another pair's target
 
 
