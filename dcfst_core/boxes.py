@@ -54,6 +54,13 @@ def iou_xyxy(a_xyxy: Tensor, b_xyxy: Tensor) -> Tensor:
     return intersection / union.clamp(min=torch.finfo(union.dtype).tiny)
 
 
+def centre_distance(a_xywh: BoxXYWH, b_xywh: BoxXYWH) -> float:
+    """Pixels between the centres of two boxes x, y, w, h."""
+    dx = a_xywh[0] + a_xywh[2] / 2 - b_xywh[0] - b_xywh[2] / 2
+    dy = a_xywh[1] + a_xywh[3] / 2 - b_xywh[1] - b_xywh[3] / 2
+    return math.hypot(dx, dy)
+
+
 def check_box(box_xywh: Sequence[float], frame_width: int, frame_height: int) -> BoxXYWH:
     """Return the box as four floats, or raise BoxError saying what is wrong with it.
 

@@ -127,6 +127,13 @@ class TrackerConfig:
         0,
         1000,
     )
+    reach: float = option(
+        1.0,
+        "how far from where it was last seen a target in doubt may be, in target sizes, beside "
+        "what it may have moved since",
+        0.1,
+        1000.0,
+    )
     uncertain_threshold: float = option(
         0.27,
         "below this share of its usual score a target is uncertain: its box follows, its model "
@@ -141,8 +148,9 @@ class TrackerConfig:
         7, "uncertain frames in a row after which the target counts as lost", 1, 1000
     )
     reaccept_threshold: float = option(
-        0.33,
-        "share of its usual score that a lost target must reach to be followed again",
+        0.28,
+        "share of its usual score that a lost target must reach to be followed again; unless it "
+        "looks as ever, with all of the second peak taken off",
         0.0,
         3.0,
     )
@@ -150,7 +158,11 @@ class TrackerConfig:
         0.6, "likeness to its usual look that a lost target must reach as well", 0.0, 1.0
     )
     reaccept_frames: int = option(
-        3, "successive frames above both before tracking resumes", 1, 100
+        3,
+        "successive frames above both before tracking resumes; up to 3.5 times as many far from "
+        "where the target should be",
+        1,
+        100,
     )
     lost_search_tiles: int = option(
         2, "extra search regions looked at per frame while lost, tiling the frame", 0, 16
@@ -197,6 +209,7 @@ class TrackerConfig:
             window_strength=0.0,
             uncertain_window_strength=0.0,
             appearances=0,
+            reach=1000.0,
             subgrid_peak=False,
             box_refinement_iter=5,
             box_refinement_step_length=0.02,

@@ -78,7 +78,12 @@ class Localiser:
             window = torch.tensor(
                 [self._window_strength(targets[owner]) for owner in owners], device=image.device
             )
-            peaks = find_peaks(scores, self._grid, target_wh, window, config.subgrid_peak)
+            limits = [
+                self._reach(targets[owner], region)
+                for region, owner in zip(regions, owners, strict=True)
+            ]
+            reach = torch.tensor(limits, dtype=torch.float32, device=image.device)
+            peaks = find_peaks(scores, self._grid, target_wh, window, config.subgrid_peak, reach)
         if len(regions) > len(targets):
             best = _best_of_each(peaks.score.tolist(), owners)
             chosen = torch.tensor(best, device=image.device)
@@ -112,6 +117,12 @@ class Localiser:
         if target.state is TrackState.UNCERTAIN:
             return max(config.uncertain_window_strength, config.window_strength)
         return config.window_strength
+
+    def _reach(self, target: Target, region: SearchRegion) -> tuple[float, float, float]:
+        """Centre and radius, patch px, of the circle in which a target in doubt has to be."""
+        radius = target.reach(self._config)
+        x, y, _, _ = region.to_patch((*target.motion.expected(), 0.0, 0.0))
+        return x, y, radius * region.scale
 
     def _refine(
         self,

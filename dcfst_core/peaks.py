@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dcfst_core.samples import SampleGrid
@@ -28,15 +29,20 @@ def find_peaks(
     target_wh: Tensor,
     window_strength: float | Tensor,
     subgrid: bool,
+    reach: Tensor | None = None,
 ) -> Peaks:
     """Locate the peaks of score maps (B, n, n).
 
     The window only decides which peak is the main one; heights are those of the unweighted scores.
     `target_wh`: (B, 2) in patch px: scores nearer than this to the peak belong to it.
-    `window_strength`: in [0, 1], one for all or (B,).
+    `window_strength`: in [0, 1], one for all or (B,). `reach`: (B, 3) x, y and radius, patch px,
+    of circles in which the main peaks have to lie; an infinite radius is no limit.
     """
     batch, size, _ = scores.shape
-    best = (scores * _window(size, window_strength, scores.device)).flatten(1).argmax(dim=1)
+    weighted = scores * _window(size, window_strength, scores.device)
+    if reach is not None:
+        weighted = weighted - _out_of_reach(scores, grid, reach)
+    best = weighted.flatten(1).argmax(dim=1)
     row, col = best // size, best % size
     index = torch.arange(batch, device=scores.device)
     height = scores[index, row, col]
@@ -56,6 +62,20 @@ def _window(size: int, strength: float | Tensor, device: torch.device) -> Tensor
     hann = torch.hann_window(size + 2, periodic=False, device=device)[1:-1]
     share = torch.as_tensor(strength, device=device).view(-1, 1, 1)
     return (1 - share) + share * (hann[:, None] * hann)
+
+
+def _out_of_reach(scores: Tensor, grid: SampleGrid, reach: Tensor) -> Tensor:
+    """What to subtract (B, n, n): most outside of the circles, less on slopes inside of them.
+
+    A peak just outside of a circle is not to be taken at its slope inside.
+    """
+    points = grid.centres(scores.device)
+    x, y, radius = reach[:, :, None].unbind(dim=1)  # each (B, 1)
+    distance2 = (points - y).square()[:, :, None] + (points - x).square()[:, None, :]
+    radius = radius[..., None]
+    highest_around = F.max_pool2d(scores, 3, stride=1, padding=1)
+    slope = (scores < highest_around) & radius.isfinite()
+    return 1e3 * (distance2 > radius.square()) + 1e2 * slope
 
 
 def _gaussian_vertex(profile: Tensor, peak: Tensor) -> Tensor:

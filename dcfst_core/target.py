@@ -9,10 +9,11 @@ from enum import Enum
 from torch import Tensor
 
 from dcfst_core.appearance import Appearances
-from dcfst_core.boxes import BoxXYWH
+from dcfst_core.boxes import BoxXYWH, centre_distance
 from dcfst_core.config import TrackerConfig
 from dcfst_core.embedding import RegressorKernel
 from dcfst_core.memory import SampleMemory
+from dcfst_core.motion import Motion
 
 
 class TrackState(str, Enum):
@@ -31,6 +32,10 @@ _LEAST_USUAL = 0.3
 _USUAL_RATE = 0.04
 # With all of the second peak, a known look-alike beside the target would leave nothing of a score.
 _RIVAL_SHARE = 0.5
+_SURE_LIKENESS = 0.85
+# A find far away has to prove itself for up to so many times the frames of one that is where the
+# target should be.
+_MOST_PATIENCE = 3.5
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,15 @@ class Signals:
         How far the find stands out from everything else in the region, how well the box fits, and
         how much it looks like what was tracked before.
         """
-        score = (self.peak - _RIVAL_SHARE * max(self.second_peak, 0.0)) * self.likeness
+        return self._score(_RIVAL_SHARE)
+
+    @property
+    def distinct_score(self) -> float:
+        """The same with all of the second peak taken off: of two alike, neither is the target."""
+        return self._score(1.0)
+
+    def _score(self, rival_share: float) -> float:
+        score = (self.peak - rival_share * max(self.second_peak, 0.0)) * self.likeness
         if not math.isnan(self.predicted_iou):
             score *= self.predicted_iou
         return min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0
@@ -94,8 +107,20 @@ class Target:
     next_tile: int = 0
     hard_negative: bool = False
     appearances: Appearances | None = None
+    motion: Motion = field(init=False)
 
-    def judge(self, signals: Signals, config: TrackerConfig, near: bool = True) -> bool:
+    def __post_init__(self) -> None:
+        self.motion = Motion.start(self.box_xywh)
+
+    def reach(self, config: TrackerConfig) -> float:
+        """Pixels from where it was last seen within which it is looked for; while tracked inf."""
+        if self.state is TrackState.TRACKING:
+            return math.inf
+        return self.motion.reach(config.reach)
+
+    def judge(
+        self, signals: Signals, config: TrackerConfig, box_xywh: BoxXYWH | None = None
+    ) -> bool:
         """Take one frame's signals, move to the next state, say whether the box is to follow.
 
         A score counts relative to the target's usual one: some targets are like nothing else and
@@ -103,15 +128,18 @@ class Target:
         under `target_not_found_threshold` it stays where it is. After `lost_after` such frames in
         a row the target is lost, and counts as found again only after `reaccept_frames` frames in
         a row above the higher `reaccept_threshold` and `reaccept_likeness`, never silently at the
-        first likeness. `near`: whether the find is within reach of the last box.
+        first likeness, and the later the farther it is from where it was expected. `box_xywh`:
+        what was found; None is the last box again.
         """
         self.signals, self.score = signals, signals.score
         if self.usual_score is None:
             refined = not math.isnan(signals.predicted_iou)
             self.usual_score = min(self.score, _MEDIAN_PEAK * (_MEDIAN_IOU if refined else 1.0))
-        share = self.score / max(self.usual_score, _LEAST_USUAL)
+        usual = max(self.usual_score, _LEAST_USUAL)
+        share = self.score / usual
         if self.state is TrackState.LOST:
-            return self._judge_lost(share, config, near)
+            distinct_share = signals.distinct_score / usual
+            return self._judge_lost(share, distinct_share, config, box_xywh or self.box_xywh)
         if share >= config.uncertain_threshold:
             self.frames_unseen = 0
             self.state = TrackState.TRACKING
@@ -125,17 +153,24 @@ class Target:
         self.frames_reaccepted = 0
         return share >= config.target_not_found_threshold
 
-    def _judge_lost(self, share: float, config: TrackerConfig, near: bool) -> bool:
+    def _judge_lost(
+        self, share: float, distinct_share: float, config: TrackerConfig, box_xywh: BoxXYWH
+    ) -> bool:
         assert self.signals is not None
-        alike = self.signals.likeness >= config.reaccept_likeness
-        good = alike and share >= config.reaccept_threshold
-        self.frames_reaccepted = self.frames_reaccepted + 1 if good else 0
-        if self.frames_reaccepted >= config.reaccept_frames:
+        likeness = self.signals.likeness
+        # Next to a rival, only its own look tells the target.
+        evidence = share if likeness >= _SURE_LIKENESS else distinct_share
+        good = likeness >= config.reaccept_likeness and evidence >= config.reaccept_threshold
+        same = centre_distance(box_xywh, self.box_xywh) < self.motion.size
+        self.frames_reaccepted = good * (1 + same * self.frames_reaccepted)
+        x, y = self.motion.expected()
+        away = centre_distance(box_xywh, (x, y, 0.0, 0.0)) / self.motion.size
+        needed = config.reaccept_frames * min(max(away, 1.0) ** 2, _MOST_PATIENCE)
+        if self.frames_reaccepted >= needed:
             self.state = TrackState.TRACKING
             self.frames_unseen = 0
-        # The next frame is searched around the box: it goes where the target may be, and far away
-        # only for a good reason.
-        return good or (near and share >= config.target_not_found_threshold)
+        # The next frame is searched around the box: it goes where the target may be.
+        return share >= config.target_not_found_threshold
 
     def learned(self) -> None:
         """Note that the model was updated from the current frame."""

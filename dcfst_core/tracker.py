@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -124,13 +123,15 @@ class Tracker:
     def _take(self, target: Target, sighting: Sighting, image: Tensor) -> bool:
         """Move the target to its sighting, if it is one; say whether its model is to learn."""
         config = self.config
-        near = _distance(target.box_xywh, sighting.box_xywh) < config.search_area_scale / 2
-        if not target.judge(sighting.signals, config, near):
-            return False
-        height, width = image.shape[1:]
-        target.box_xywh = _next_box(target.box_xywh, sighting.box_xywh, width, height, config)
+        if target.judge(sighting.signals, config, sighting.box_xywh):
+            height, width = image.shape[1:]
+            # In doubt the size is kept: what is found may be something else, of another size.
+            rate = config.size_update_rate if target.state is TrackState.TRACKING else 0.0
+            target.box_xywh = _next_box(target.box_xywh, sighting.box_xywh, width, height, rate)
         if target.state is not TrackState.TRACKING:
+            target.motion.miss()
             return False
+        target.motion.see(target.box_xywh)
         target.frames_since_update += 1
         if target.appearances is not None:
             target.appearances.note(sighting.signals.similarity)
@@ -141,18 +142,8 @@ class Tracker:
         return rival or target.frames_since_update >= config.update_interval
 
 
-def _distance(old: BoxXYWH, new: BoxXYWH) -> float:
-    """Between two boxes' centres, in sizes sqrt(w h) of the old one."""
-    dx = new[0] + new[2] / 2 - old[0] - old[2] / 2
-    dy = new[1] + new[3] / 2 - old[1] - old[3] / 2
-    return math.hypot(dx, dy) / math.sqrt(old[2] * old[3])
-
-
-def _next_box(
-    old: BoxXYWH, new: BoxXYWH, width: int, height: int, config: TrackerConfig
-) -> BoxXYWH:
-    """The new centre with a damped size, kept at least partly inside the image."""
-    rate = config.size_update_rate
+def _next_box(old: BoxXYWH, new: BoxXYWH, width: int, height: int, rate: float) -> BoxXYWH:
+    """The new centre with `rate` of the new size, kept at least partly inside the image."""
     x, y, w, h = new
     centre_x, centre_y = x + w / 2, y + h / 2
     w = min(max(old[2] + rate * (w - old[2]), 2.0), 2.0 * width)

@@ -132,13 +132,6 @@ def test_after_a_doubt_a_find_is_not_learned_at_once() -> None:
     assert target.frames_since_update == CONFIG.update_interval - CONFIG.reaccept_frames
 
 
-def test_while_lost_the_box_goes_far_only_for_a_good_reason() -> None:
-    target = make_target(TrackState.LOST)
-    assert target.judge(find(0.3), CONFIG, near=True)
-    assert not target.judge(find(0.3), CONFIG, near=False)
-    assert target.judge(find(0.6), CONFIG, near=False)
-
-
 @pytest.mark.parametrize(
     ("peak", "second_peak", "predicted_iou", "likeness", "score"),
     [
@@ -204,8 +197,9 @@ def test_the_usual_score_follows_updates_alone_and_keeps_a_floor() -> None:
     assert target.state is not TrackState.TRACKING
 
 
-def test_a_lost_target_is_searched_over_the_whole_frame_in_turn() -> None:
+def test_a_target_lost_for_long_is_searched_over_the_whole_frame_in_turn() -> None:
     target = make_target(TrackState.LOST)
+    target.motion.frames_unseen = 1000
     seen: list[SearchRegion] = []
     for _ in range(32):
         regions = choose_regions(target, 640, 480, CONFIG)
@@ -216,6 +210,20 @@ def test_a_lost_target_is_searched_over_the_whole_frame_in_turn() -> None:
         for y in range(5, 480, 30):
             nearest = min(max(abs(r.centre_x - x), abs(r.centre_y - y)) for r in seen)
             assert nearest <= 42, f"({x}, {y}) lies in no search region"
+
+
+def test_a_lost_target_is_searched_no_farther_than_it_may_have_gone() -> None:
+    target = make_target(TrackState.LOST)
+    target.motion.frames_unseen = 7
+    (home,) = choose_regions(target, 640, 480, CONFIG)
+    assert (home.centre_x, home.centre_y) == (110.0, 110.0)
+    target.motion.frames_unseen = 50
+    reach = target.reach(CONFIG)
+    assert 40 < reach < 110
+    for _ in range(10):
+        for region in choose_regions(target, 640, 480, CONFIG):
+            assert abs(region.centre_x - 110) < reach + 42
+            assert abs(region.centre_y - 110) < reach + 42
 
 
 def test_a_tracked_target_is_searched_around_its_box_only() -> None:

@@ -1,0 +1,71 @@
+"""How far a target may have gone since it was last seen.
+
+What looks like a target but stands where it cannot have got to is something else: while a target
+is in doubt it is looked for within a circle that grows with time and with the target's own speed.
+Not in the paper.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from dcfst_core.boxes import BoxXYWH
+
+_RATE = 0.1
+# Slower targets are granted this, target sizes a frame. In the end the circle holds the frame.
+_LEAST_STEP, _LEAST_DRIFT = 0.1, 0.14
+
+
+@dataclass
+class Motion:
+    """Where a target was last seen, and how it moved. Lengths in sizes sqrt(w h) of its box."""
+
+    x: float
+    y: float
+    size: float
+    """Centre of the box and its size when the target was last seen, image pixels."""
+    drift_x: float = 0.0
+    drift_y: float = 0.0
+    """Mean displacement, sizes a frame: where the target goes."""
+    step: float = _LEAST_STEP
+    """Mean length of a displacement, sizes a frame: also that of a target that goes to and fro."""
+    frames_unseen: int = 0
+
+    @classmethod
+    def start(cls, box_xywh: BoxXYWH) -> Motion:
+        """A target of which only its box is known."""
+        x, y, w, h = box_xywh
+        return cls(x + w / 2, y + h / 2, math.sqrt(w * h))
+
+    def see(self, box_xywh: BoxXYWH) -> None:
+        """Note where the target is in the current frame."""
+        x, y, w, h = box_xywh
+        x, y = x + w / 2, y + h / 2
+        if self.frames_unseen == 0:
+            dx, dy = (x - self.x) / self.size, (y - self.y) / self.size
+            self.drift_x += _RATE * (dx - self.drift_x)
+            self.drift_y += _RATE * (dy - self.drift_y)
+            self.step += _RATE * (math.hypot(dx, dy) - self.step)
+        self.x, self.y, self.size = x, y, math.sqrt(w * h)
+        self.frames_unseen = 0
+
+    def miss(self) -> None:
+        """Note that the target was not surely seen in the current frame."""
+        self.frames_unseen += 1
+
+    def expected(self) -> tuple[float, float]:
+        """Where to look in the next frame, px: midway between a halt and a steady course."""
+        frames = self.frames_unseen + 1
+        half = frames * self.size / 2
+        return self.x + half * self.drift_x, self.y + half * self.drift_y
+
+    def reach(self, slack: float) -> float:
+        """Pixels from `expected` within which the target may be in the next frame.
+
+        Far enough for a halt and for a steady course, and beyond them for `slack` sizes and, as of
+        a random walk, for the step times the root of the number of frames.
+        """
+        frames = self.frames_unseen + 1
+        half = frames / 2 * max(math.hypot(self.drift_x, self.drift_y), _LEAST_DRIFT)
+        return (slack + half + max(self.step, _LEAST_STEP) * math.sqrt(frames)) * self.size
