@@ -80,8 +80,15 @@ class TrackerConfig:
         0.0,
         1.0,
     )
-    hard_negative_learning_rate: float = option(
-        0.125, "delta of an update that a hard negative caused", 0.0, 1.0
+    fading_threshold: float = option(
+        0.5,
+        "a score below this share of the usual one, but not in doubt, updates the model at once: "
+        "the target is changing its look; 0 = never (paper)",
+        0.0,
+        1.0,
+    )
+    urgent_learning_rate: float = option(
+        0.125, "least delta of an update that a hard negative or a fading score caused", 0.0, 1.0
     )
     # Localisation
     window_strength: float = option(
@@ -195,7 +202,8 @@ class TrackerConfig:
         """Plain DCFST (arXiv 1906.10414) with ATOM's refinement as published.
 
         The running mean of the data matrix is updated and solved again in every frame, the peak is
-        the grid's best RoI, and the refined box is taken as it is.
+        the grid's best RoI, and the refined box is taken as it is. What is found is never in
+        doubt, so no target is ever reported as uncertain or lost.
         """
         return cls(
             memory="average",
@@ -206,10 +214,12 @@ class TrackerConfig:
             first_frame_floor=0.0,
             augment_first_frame=False,
             hard_negative_threshold=1.0,
+            fading_threshold=0.0,
             window_strength=0.0,
             uncertain_window_strength=0.0,
             appearances=0,
-            reach=1000.0,
+            uncertain_threshold=0.0,
+            target_not_found_threshold=0.0,
             subgrid_peak=False,
             box_refinement_iter=5,
             box_refinement_step_length=0.02,

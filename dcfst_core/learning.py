@@ -66,8 +66,8 @@ class Learner:
             x, y = self._samples(features, boxes, self._update_grid)
             for index, (target, sighting) in enumerate(due):
                 rate = 1 - (1 - config.learning_rate) ** target.frames_since_update
-                if target.hard_negative:
-                    rate = max(rate, config.hard_negative_learning_rate)
+                if target.urgent:
+                    rate = max(rate, config.urgent_learning_rate)
                 target.memory.add(x[index : index + 1], y[index : index + 1], rate)
                 if target.appearances is not None and sighting.descriptor is not None:
                     target.appearances.add(sighting.descriptor)

@@ -105,7 +105,9 @@ class Target:
     frames_unseen: int = 0
     frames_reaccepted: int = 0
     next_tile: int = 0
-    hard_negative: bool = False
+    frames_to_prove: int = 0
+    """What is found after a doubt is followed for so many frames before it is learned."""
+    urgent: bool = False
     appearances: Appearances | None = None
     motion: Motion = field(init=False)
 
@@ -135,23 +137,41 @@ class Target:
         if self.usual_score is None:
             refined = not math.isnan(signals.predicted_iou)
             self.usual_score = min(self.score, _MEDIAN_PEAK * (_MEDIAN_IOU if refined else 1.0))
-        usual = max(self.usual_score, _LEAST_USUAL)
-        share = self.score / usual
+        share = self._share(self.score)
         if self.state is TrackState.LOST:
-            distinct_share = signals.distinct_score / usual
+            distinct_share = self._share(signals.distinct_score)
             return self._judge_lost(share, distinct_share, config, box_xywh or self.box_xywh)
         if share >= config.uncertain_threshold:
             self.frames_unseen = 0
             self.state = TrackState.TRACKING
             return True
         self.frames_unseen += 1
-        # What is found after a doubt proves itself for some frames before it is learned.
-        soonest = max(config.update_interval - config.reaccept_frames, 0)
-        self.frames_since_update = min(self.frames_since_update, soonest)
+        self.frames_to_prove = config.reaccept_frames
         lost = self.frames_unseen >= config.lost_after
         self.state = TrackState.LOST if lost else TrackState.UNCERTAIN
         self.frames_reaccepted = 0
         return share >= config.target_not_found_threshold
+
+    def needs_update(self, config: TrackerConfig) -> bool:
+        """Whether the model is to learn from this frame, in which the target was tracked.
+
+        Urgent are a hard negative, and a score that fades: a target that turns or deforms is
+        learned in time, before it is in doubt.
+        """
+        assert self.signals is not None
+        self.frames_since_update += 1
+        if self.frames_to_prove > 0:
+            self.frames_to_prove -= 1
+            return False
+        limit = config.hard_negative_threshold
+        rival = limit < 1 and self.signals.second_peak > limit * self.signals.peak
+        self.urgent = rival or self._share(self.score) < config.fading_threshold
+        return self.urgent or self.frames_since_update >= config.update_interval
+
+    def _share(self, score: float) -> float:
+        """A score relative to the target's usual one."""
+        assert self.usual_score is not None, "judge() sets it first"
+        return score / max(self.usual_score, _LEAST_USUAL)
 
     def _judge_lost(
         self, share: float, distinct_share: float, config: TrackerConfig, box_xywh: BoxXYWH

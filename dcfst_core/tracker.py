@@ -132,14 +132,9 @@ class Tracker:
             target.motion.miss()
             return False
         target.motion.see(target.box_xywh)
-        target.frames_since_update += 1
         if target.appearances is not None:
             target.appearances.note(sighting.signals.similarity)
-        threshold = config.hard_negative_threshold
-        signals = sighting.signals
-        rival = threshold < 1 and signals.second_peak > threshold * signals.peak
-        target.hard_negative = rival
-        return rival or target.frames_since_update >= config.update_interval
+        return target.needs_update(config)
 
 
 def _next_box(old: BoxXYWH, new: BoxXYWH, width: int, height: int, rate: float) -> BoxXYWH:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -126,10 +127,54 @@ def test_a_lost_target_is_not_taken_up_again_if_it_looks_otherwise() -> None:
 
 def test_after_a_doubt_a_find_is_not_learned_at_once() -> None:
     target = make_target()
-    target.frames_since_update = CONFIG.update_interval - 1
+    target.frames_since_update = CONFIG.update_interval
     target.judge(find(0.1), CONFIG)
     assert target.state is TrackState.UNCERTAIN
-    assert target.frames_since_update == CONFIG.update_interval - CONFIG.reaccept_frames
+    learns = []
+    for _ in range(CONFIG.reaccept_frames + 1):
+        target.judge(find(0.4), CONFIG)  # fading, but what is it?
+        learns.append(target.needs_update(CONFIG))
+    assert learns == [False] * CONFIG.reaccept_frames + [True]
+
+
+def test_in_the_paper_nothing_is_ever_in_doubt() -> None:
+    target = make_target()
+    for peak in (0.9, 0.0, -0.5, math.nan):
+        assert target.judge(find(peak), TrackerConfig.paper())
+        assert target.state is TrackState.TRACKING
+        assert target.needs_update(TrackerConfig.paper())
+
+
+def test_a_fading_score_is_learned_from_at_once() -> None:
+    target = make_target()
+    for peak, urgent in ((0.9, False), (0.4, True), (0.6, False)):
+        target.judge(find(peak), CONFIG)
+        assert target.needs_update(CONFIG) is urgent
+        assert target.urgent is urgent
+    never = dataclasses.replace(CONFIG, fading_threshold=0.0)
+    target.judge(find(0.4), never)
+    assert not target.needs_update(never)
+
+
+def test_a_find_far_from_where_a_lost_target_should_be_proves_itself_for_longer() -> None:
+    for sizes_away, frames in ((0.0, 2), (1.0, 2), (1.5, 5), (5.0, 7)):
+        target = make_target(TrackState.LOST)
+        x = 100.0 + 20.0 * sizes_away
+        needed = 0
+        while target.state is TrackState.LOST:
+            if target.judge(find(0.9), CONFIG, (x, 100.0, 20.0, 20.0)):
+                target.box_xywh = (x, 100.0, 20.0, 20.0)
+            needed += 1
+        # The first find is a jump from the last box, so it only begins the count.
+        assert needed == frames, sizes_away
+
+
+def test_beside_a_rival_only_a_usual_look_is_taken_for_the_lost_target() -> None:
+    for likeness, state in ((0.7, "lost"), (0.9, "tracking")):
+        target = make_target(TrackState.LOST)
+        for _ in range(CONFIG.reaccept_frames):
+            target.judge(Signals(0.9, 0.6, 1.0, likeness=likeness), CONFIG)
+        assert target.state.value == state
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import math
 import pytest
 import torch
 
-from dcfst_core.config import TrackerConfig
 from dcfst_core.motion import Motion
 from dcfst_core.peaks import find_peaks
 from dcfst_core.samples import SampleGrid
@@ -70,8 +69,3 @@ def test_only_peaks_within_reach_are_taken_and_not_the_slope_of_others() -> None
         scores.expand(2, -1, -1), GRID, wh.expand(2, -1), 0.0, False, torch.cat((free, near))
     )
     assert both.centre_xy.tolist() == [[216.0, 144.0], [160.0, 152.0]]
-
-
-def test_the_paper_knows_no_reach() -> None:
-    motion = Motion.start((0.0, 0.0, 10.0, 10.0))
-    assert motion.reach(TrackerConfig.paper().reach) >= 10_000
