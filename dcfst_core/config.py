@@ -135,7 +135,7 @@ class TrackerConfig:
         1000,
     )
     reach: float = option(
-        1.0,
+        1.5,
         "how far from where it was last seen a target in doubt may be, in target sizes, beside "
         "what it may have moved since",
         0.1,

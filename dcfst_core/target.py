@@ -33,6 +33,8 @@ _USUAL_RATE = 0.04
 # With all of the second peak, a known look-alike beside the target would leave nothing of a score.
 _RIVAL_SHARE = 0.5
 _SURE_LIKENESS = 0.85
+# A score that is less than this part of the frame's before has not faded but fallen.
+_FALL = 0.4
 # A find far away has to prove itself for up to so many times the frames of one that is where the
 # target should be.
 _MOST_PATIENCE = 3.5
@@ -108,6 +110,9 @@ class Target:
     frames_to_prove: int = 0
     """What is found after a doubt is followed for so many frames before it is learned."""
     urgent: bool = False
+    last_share: float = 1.0
+    """Of the usual score, when the target was last tracked."""
+    has_fallen: bool = False
     appearances: Appearances | None = None
     motion: Motion = field(init=False)
 
@@ -115,8 +120,11 @@ class Target:
         self.motion = Motion.start(self.box_xywh)
 
     def reach(self, config: TrackerConfig) -> float:
-        """Pixels from where it was last seen within which it is looked for; while tracked inf."""
-        if self.state is TrackState.TRACKING:
+        """Pixels from where it is expected within which it is looked for.
+
+        No limit while it is tracked, or while a candidate is verified: that moves on.
+        """
+        if self.state is TrackState.TRACKING or self.frames_reaccepted > 0:
             return math.inf
         return self.motion.reach(config.reach)
 
@@ -156,16 +164,21 @@ class Target:
         """Whether the model is to learn from this frame, in which the target was tracked.
 
         Urgent are a hard negative, and a score that fades: a target that turns or deforms is
-        learned in time, before it is in doubt.
+        learned in time, before it is in doubt. A score that falls from one frame to the next is
+        no reason to hurry: something may have come before the target.
         """
         assert self.signals is not None
+        share = self._share(self.score)
+        low = share < config.fading_threshold
+        self.has_fallen = low and (self.has_fallen or share < _FALL * self.last_share)
+        self.last_share = share
         self.frames_since_update += 1
         if self.frames_to_prove > 0:
             self.frames_to_prove -= 1
             return False
         limit = config.hard_negative_threshold
         rival = limit < 1 and self.signals.second_peak > limit * self.signals.peak
-        self.urgent = rival or self._share(self.score) < config.fading_threshold
+        self.urgent = rival or (low and not self.has_fallen)
         return self.urgent or self.frames_since_update >= config.update_interval
 
     def _share(self, score: float) -> float:

@@ -156,6 +156,14 @@ def test_a_fading_score_is_learned_from_at_once() -> None:
     assert not target.needs_update(never)
 
 
+def test_a_score_that_falls_at_once_is_not_learned_in_haste() -> None:
+    target = make_target()
+    for peak, urgent in ((1.0, False), (0.3, False), (0.35, False), (0.6, False), (0.4, True)):
+        target.judge(find(peak), CONFIG)
+        target.needs_update(CONFIG)
+        assert target.urgent is urgent
+
+
 def test_a_find_far_from_where_a_lost_target_should_be_proves_itself_for_longer() -> None:
     for sizes_away, frames in ((0.0, 2), (1.0, 2), (1.5, 5), (5.0, 7)):
         target = make_target(TrackState.LOST)
@@ -259,12 +267,12 @@ def test_a_target_lost_for_long_is_searched_over_the_whole_frame_in_turn() -> No
 
 def test_a_lost_target_is_searched_no_farther_than_it_may_have_gone() -> None:
     target = make_target(TrackState.LOST)
-    target.motion.frames_unseen = 7
+    target.motion.frames_unseen = 2
     (home,) = choose_regions(target, 640, 480, CONFIG)
     assert (home.centre_x, home.centre_y) == (110.0, 110.0)
     target.motion.frames_unseen = 50
     reach = target.reach(CONFIG)
-    assert 40 < reach < 110
+    assert 40 < reach < 120
     for _ in range(10):
         for region in choose_regions(target, 640, 480, CONFIG):
             assert abs(region.centre_x - 110) < reach + 42
