@@ -33,8 +33,9 @@ _USUAL_RATE = 0.04
 # With all of the second peak, a known look-alike beside the target would leave nothing of a score.
 _RIVAL_SHARE = 0.5
 _SURE_LIKENESS = 0.85
-# A score that is less than this part of the frame's before has not faded but fallen.
-_FALL = 0.4
+# A score that is less than this part of the frame's before, with a likeness that is so much less,
+# has not faded but fallen.
+_FALL, _LIKENESS_FALL = 0.5, 0.2
 # A find far away has to prove itself for up to so many times the frames of one that is where the
 # target should be.
 _MOST_PATIENCE = 3.5
@@ -110,8 +111,8 @@ class Target:
     frames_to_prove: int = 0
     """What is found after a doubt is followed for so many frames before it is learned."""
     urgent: bool = False
-    last_share: float = 1.0
-    """Of the usual score, when the target was last tracked."""
+    last_seen: tuple[float, float] = (1.0, 1.0)
+    """Share of the usual score, and likeness, in the frame before."""
     has_fallen: bool = False
     appearances: Appearances | None = None
     motion: Motion = field(init=False)
@@ -135,7 +136,8 @@ class Target:
 
         A score counts relative to the target's usual one: some targets are like nothing else and
         some are not. Under `uncertain_threshold` the box still follows, but nothing is learned;
-        under `target_not_found_threshold` it stays where it is. After `lost_after` such frames in
+        under `target_not_found_threshold` it stays where it is. After a sudden fall it is in doubt
+        under `fading_threshold` already. After `lost_after` frames in doubt in
         a row the target is lost, and counts as found again only after `reaccept_frames` frames in
         a row above the higher `reaccept_threshold` and `reaccept_likeness`, never silently at the
         first likeness, and the later the farther it is from where it was expected. `box_xywh`:
@@ -149,7 +151,9 @@ class Target:
         if self.state is TrackState.LOST:
             distinct_share = self._share(signals.distinct_score)
             return self._judge_lost(share, distinct_share, config, box_xywh or self.box_xywh)
-        if share >= config.uncertain_threshold:
+        self._note_fall(share, config)
+        needed = config.fading_threshold if self.has_fallen else config.uncertain_threshold
+        if share >= needed:
             self.frames_unseen = 0
             self.state = TrackState.TRACKING
             return True
@@ -164,22 +168,30 @@ class Target:
         """Whether the model is to learn from this frame, in which the target was tracked.
 
         Urgent are a hard negative, and a score that fades: a target that turns or deforms is
-        learned in time, before it is in doubt. A score that falls from one frame to the next is
-        no reason to hurry: something may have come before the target.
+        learned in time, before it is in doubt.
         """
         assert self.signals is not None
-        share = self._share(self.score)
-        low = share < config.fading_threshold
-        self.has_fallen = low and (self.has_fallen or share < _FALL * self.last_share)
-        self.last_share = share
         self.frames_since_update += 1
         if self.frames_to_prove > 0:
             self.frames_to_prove -= 1
             return False
         limit = config.hard_negative_threshold
         rival = limit < 1 and self.signals.second_peak > limit * self.signals.peak
-        self.urgent = rival or (low and not self.has_fallen)
+        self.urgent = rival or self._share(self.score) < config.fading_threshold
         return self.urgent or self.frames_since_update >= config.update_interval
+
+    def _note_fall(self, share: float, config: TrackerConfig) -> None:
+        """Tell a score that falls from one frame to the next from one that fades.
+
+        A target changes step by step; what falls was covered, or the scene was cut, and is in
+        doubt until the score is above `fading_threshold` again.
+        """
+        assert self.signals is not None
+        last_share, last_likeness = self.last_seen
+        likeness = self.signals.likeness
+        fell = share < _FALL * last_share and likeness < last_likeness - _LIKENESS_FALL
+        self.has_fallen = share < config.fading_threshold and (self.has_fallen or fell)
+        self.last_seen = (share, likeness)
 
     def _share(self, score: float) -> float:
         """A score relative to the target's usual one."""
@@ -202,6 +214,7 @@ class Target:
         if self.frames_reaccepted >= needed:
             self.state = TrackState.TRACKING
             self.frames_unseen = 0
+            self.has_fallen, self.last_seen = False, (share, likeness)
         # The next frame is searched around the box: it goes where the target may be.
         return share >= config.target_not_found_threshold
 

@@ -132,7 +132,7 @@ def test_after_a_doubt_a_find_is_not_learned_at_once() -> None:
     assert target.state is TrackState.UNCERTAIN
     learns = []
     for _ in range(CONFIG.reaccept_frames + 1):
-        target.judge(find(0.4), CONFIG)  # fading, but what is it?
+        target.judge(find(0.55), CONFIG)
         learns.append(target.needs_update(CONFIG))
     assert learns == [False] * CONFIG.reaccept_frames + [True]
 
@@ -156,12 +156,23 @@ def test_a_fading_score_is_learned_from_at_once() -> None:
     assert not target.needs_update(never)
 
 
-def test_a_score_that_falls_at_once_is_not_learned_in_haste() -> None:
+@pytest.mark.parametrize(
+    ("looks", "end"),
+    [
+        (((0.7, 0.9), (0.45, 0.8), (0.35, 0.6)), "tracking"),  # it fades
+        (((0.35, 0.9),), "tracking"),  # lower, but it looks the same
+        (((0.35, 0.7),), "uncertain"),  # lower and different at once: it was covered
+        (((0.35, 0.7), (0.45, 0.7)), "uncertain"),
+        (((0.35, 0.7), (0.4, 0.7), (0.6, 0.7)), "tracking"),
+    ],
+)
+def test_a_find_that_falls_is_in_doubt_where_one_that_fades_is_not(
+    looks: tuple[tuple[float, float], ...], end: str
+) -> None:
     target = make_target()
-    for peak, urgent in ((1.0, False), (0.3, False), (0.35, False), (0.6, False), (0.4, True)):
-        target.judge(find(peak), CONFIG)
-        target.needs_update(CONFIG)
-        assert target.urgent is urgent
+    for share, likeness in looks:
+        target.judge(Signals(share / likeness, 0.0, 1.0, likeness=likeness), CONFIG)
+    assert target.state.value == end
 
 
 def test_a_find_far_from_where_a_lost_target_should_be_proves_itself_for_longer() -> None:
