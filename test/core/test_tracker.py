@@ -55,15 +55,22 @@ def test_follows_a_moving_target(tracker: Tracker) -> None:
         assert np.abs(centre(track.box_xywh) - (x + 20, y + 24)).max() < 6, step
 
 
-def test_says_that_a_vanished_target_is_lost_and_finds_it_again(tracker: Tracker) -> None:
+@pytest.mark.parametrize(
+    ("x", "y", "reach"),
+    [(130, 110, 1.5), (240, 150, 6.0)],  # 1.7 and 4.4 of its sizes from where it vanished
+)
+def test_says_that_a_vanished_target_is_lost_and_finds_it_again(
+    x: float, y: float, reach: float
+) -> None:
+    tracker = Tracker(MODEL, replace(CONFIG, reach=reach))
     tracker.init(scene(60, 80), (60, 80, 40, 48))
     for _ in range(3):
         tracker.update(scene(60, 80))
     gone = [tracker.update(scene(0, 0, with_target=False)).state for _ in range(10)]
     assert gone[-1] is TrackState.LOST
-    back = [tracker.update(scene(240, 150)) for _ in range(20)]
+    back = [tracker.update(scene(x, y)) for _ in range(20)]
     assert back[-1].state is TrackState.TRACKING
-    assert np.abs(centre(back[-1].box_xywh) - (260, 174)).max() < 6
+    assert np.abs(centre(back[-1].box_xywh) - (x + 20, y + 24)).max() < 6
 
 
 def test_equal_frames_give_equal_boxes(tracker: Tracker) -> None:
