@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -78,11 +79,7 @@ class Localiser:
             window = torch.tensor(
                 [self._window_strength(targets[owner]) for owner in owners], device=image.device
             )
-            limits = [
-                self._reach(targets[owner], region)
-                for region, owner in zip(regions, owners, strict=True)
-            ]
-            reach = torch.tensor(limits, dtype=torch.float32, device=image.device)
+            reach = self._reach([targets[owner] for owner in owners], regions, image.device)
             peaks = find_peaks(scores, self._grid, target_wh, window, config.subgrid_peak, reach)
         if len(regions) > len(targets):
             best = _best_of_each(peaks.score.tolist(), owners)
@@ -118,11 +115,21 @@ class Localiser:
             return max(config.uncertain_window_strength, config.window_strength)
         return config.window_strength
 
-    def _reach(self, target: Target, region: SearchRegion) -> tuple[float, float, float]:
-        """Centre and radius, patch px, of the circle in which a target in doubt has to be."""
-        radius = target.reach(self._config)
-        x, y, _, _ = region.to_patch((*target.motion.expected(), 0.0, 0.0))
-        return x, y, radius * region.scale
+    def _reach(
+        self, targets: list[Target], regions: list[SearchRegion], device: torch.device
+    ) -> Tensor | None:
+        """Centres and radii (B, 3), patch px, of the circles in which targets in doubt have to be.
+
+        None if no target is in doubt: the usual case, which is to cost nothing.
+        """
+        radii = [target.reach(self._config) for target in targets]
+        if all(math.isinf(radius) for radius in radii):
+            return None
+        rows = []
+        for target, region, radius in zip(targets, regions, radii, strict=True):
+            x, y, _, _ = region.to_patch((*target.motion.expected(), 0.0, 0.0))
+            rows.append((x, y, radius * region.scale))
+        return torch.tensor(rows, dtype=torch.float32, device=device)
 
     def _refine(
         self,

@@ -149,9 +149,8 @@ class Target:
             self.usual_score = min(self.score, _MEDIAN_PEAK * (_MEDIAN_IOU if refined else 1.0))
         share = self._share(self.score)
         if self.state is TrackState.LOST:
-            distinct_share = self._share(signals.distinct_score)
-            return self._judge_lost(share, distinct_share, config, box_xywh or self.box_xywh)
-        self._note_fall(share, config)
+            return self._judge_lost(signals, share, config, box_xywh or self.box_xywh)
+        self._note_fall(share, signals.likeness, config)
         needed = config.fading_threshold if self.has_fallen else config.uncertain_threshold
         if share >= needed:
             self.frames_unseen = 0
@@ -180,15 +179,13 @@ class Target:
         self.urgent = rival or self._share(self.score) < config.fading_threshold
         return self.urgent or self.frames_since_update >= config.update_interval
 
-    def _note_fall(self, share: float, config: TrackerConfig) -> None:
+    def _note_fall(self, share: float, likeness: float, config: TrackerConfig) -> None:
         """Tell a score that falls from one frame to the next from one that fades.
 
         A target changes step by step; what falls was covered, or the scene was cut, and is in
         doubt until the score is above `fading_threshold` again.
         """
-        assert self.signals is not None
         last_share, last_likeness = self.last_seen
-        likeness = self.signals.likeness
         fell = share < _FALL * last_share and likeness < last_likeness - _LIKENESS_FALL
         self.has_fallen = share < config.fading_threshold and (self.has_fallen or fell)
         self.last_seen = (share, likeness)
@@ -199,12 +196,12 @@ class Target:
         return score / max(self.usual_score, _LEAST_USUAL)
 
     def _judge_lost(
-        self, share: float, distinct_share: float, config: TrackerConfig, box_xywh: BoxXYWH
+        self, signals: Signals, share: float, config: TrackerConfig, box_xywh: BoxXYWH
     ) -> bool:
-        assert self.signals is not None
-        likeness = self.signals.likeness
+        likeness = signals.likeness
         # Next to a rival, only its own look tells the target.
-        evidence = share if likeness >= _SURE_LIKENESS else distinct_share
+        sure = likeness >= _SURE_LIKENESS
+        evidence = share if sure else self._share(signals.distinct_score)
         good = likeness >= config.reaccept_likeness and evidence >= config.reaccept_threshold
         same = centre_distance(box_xywh, self.box_xywh) < self.motion.size
         self.frames_reaccepted = good * (1 + same * self.frames_reaccepted)
