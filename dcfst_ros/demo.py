@@ -68,7 +68,8 @@ def run(options: argparse.Namespace) -> int:
     with open(log_path, "w") as log, open(options.out / "table.txt", "w+") as table:
         tracker = start("tracker_node", tracker_parameters, env, log)
         folder = str(options.out)
-        recorder = start("record_node", {"folder": folder, "fps": fps}, env, table)
+        recording = {"folder": folder, "fps": fps, "await_tracker": True}
+        recorder = start("record_node", recording, env, table)
         playing = start("play_sequence_node", player, env, None)
         try:
             code = wait_for(playing, tracker, recorder)

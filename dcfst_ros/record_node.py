@@ -8,9 +8,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
@@ -24,17 +25,42 @@ DEPTH = 100
 
 
 class RecordNode(Node):
-    """Listens to `image`, `tracker/tracks` and `tracker/state` until it is stopped."""
+    """Listens to `image`, `tracker/tracks` and `tracker/state` until it is stopped.
+
+    With `await_tracker` it takes images only once it heard the tracker's diagnostics. These are
+    the last thing it subscribes to before, so the tracker's first answer does not go past it
+    while the two processes still discover each other.
+    """
 
     def __init__(self) -> None:
         super().__init__("record")
         folder = self.declare_parameter("folder", "track_recording", describe("where to write"))
         fps = self.declare_parameter("fps", 25.0, describe("speed of the written video"))
         self.recorder = TrackRecorder(Path(folder.value), fps.value)
-        qos = QoSProfile(depth=DEPTH)
+        wait = self.declare_parameter(
+            "await_tracker", False, describe("take images only once the tracker was heard")
+        )
+        self._qos = QoSProfile(depth=DEPTH)
+        self._images: Subscription | None = None
         self.create_subscription(DiagnosticStatus, "tracker/state", self._on_state, state_qos())
-        self.create_subscription(Image, "image", self._on_image, qos)
-        self.create_subscription(Detection2DArray, "tracker/tracks", self._on_tracks, qos)
+        tracks = self.create_subscription(
+            Detection2DArray, "tracker/tracks", self._on_tracks, self._qos
+        )
+        if wait.value:
+            self._tracker = tracks.topic_name.rpartition("/")[0].lstrip("/")
+            self.create_subscription(
+                DiagnosticArray, "/diagnostics", self._on_diagnostics, self._qos
+            )
+        else:
+            self._take_images()
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        names = [status.name for status in message.status]
+        if self._images is None and f"{self._tracker}: tracker" in names:
+            self._take_images()
+
+    def _take_images(self) -> None:
+        self._images = self.create_subscription(Image, "image", self._on_image, self._qos)
 
     def _on_image(self, message: Image) -> None:
         self.recorder.add_image(stamp_to_ns(message.header.stamp), message)

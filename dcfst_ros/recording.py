@@ -21,6 +21,8 @@ COLUMNS = ("frame", "stamp", "target", "x", "y", "w", "h", "score", "state", "la
 SHEET_FRAMES = 12
 # Messages of different topics may overtake each other by a frame.
 LAG_FRAMES = 2
+# Tracks that wait for their image; those of images that never come are forgotten.
+EARLY_FRAMES = 100
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class TrackRecorder:
     states: Counter[str] = field(default_factory=Counter)
     latencies_ms: list[float] = field(default_factory=list)
     _pending: dict[int, _Pending] = field(default_factory=dict)
+    _early: dict[int, tuple[list[Any], int]] = field(default_factory=dict)
     _state_changes: list[tuple[int, str, str, float]] = field(default_factory=list)
     _last_boxes: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
     _span_ns: list[int] = field(default_factory=list)
@@ -100,10 +103,19 @@ class TrackRecorder:
         """An image as it was published."""
         self.frames_in += 1
         self._pending[stamp_ns] = _Pending(message)
+        early = self._early.pop(stamp_ns, None)
+        if early is not None:
+            self.add_tracks(stamp_ns, *early)
 
     def add_tracks(self, stamp_ns: int, detections: list[Any], arrival_ns: int) -> None:
-        """All targets seen in the image of that stamp; `arrival_ns` on the stamps' clock."""
+        """All targets seen in the image of that stamp; `arrival_ns` on the stamps' clock.
+
+        Small messages may overtake their large image: such tracks wait for it.
+        """
         if stamp_ns not in self._pending:
+            self._early[stamp_ns] = (detections, arrival_ns)
+            if len(self._early) > EARLY_FRAMES:
+                del self._early[next(iter(self._early))]
             return
         entry = self._pending[stamp_ns]
         entry.detections = detections

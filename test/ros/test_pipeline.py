@@ -13,7 +13,8 @@ pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 pytestmark = pytest.mark.ros
 
-from ros_bench import BLIND, BOX, WAIT_S, Bench, scene  # noqa: E402
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
+from ros_bench import BLIND, BOX, WAIT_S, Bench, NodeProcess, scene  # noqa: E402
 
 from dcfst_core.video import VideoWriter, open_frames  # noqa: E402
 
@@ -30,6 +31,10 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
+def record(bench: Bench, folder: Path) -> NodeProcess:
+    return bench.start("record_node", {"folder": str(folder), "await_tracker": True})
+
+
 def play(bench: Bench, source: Path, **changes: object) -> dict[str, object]:
     box = ",".join(map(str, BOX))
     return {"source": str(source), "init_box": box, "pace": "tracks", **changes}
@@ -38,7 +43,7 @@ def play(bench: Bench, source: Path, **changes: object) -> dict[str, object]:
 def test_every_frame_is_tracked_drawn_and_written(bench: Bench, images: Path) -> None:
     out = bench.folder / "out"
     bench.start()
-    recorder = bench.start("record_node", {"folder": str(out)})
+    recorder = record(bench, out)
     player = bench.start("play_sequence_node", play(bench, images, wait_subscribers=2))
     assert player.process.wait(WAIT_S) == 0, player.log
     bench.until(lambda: (out / "track.csv").read_text().count("\n") >= FRAMES - 2, "the rows")
@@ -62,7 +67,7 @@ def test_a_lost_target_leaves_empty_boxes_and_does_not_stop_the_player(
 ) -> None:
     out = bench.folder / "out"
     bench.start(parameters=BLIND)
-    recorder = bench.start("record_node", {"folder": str(out)})
+    recorder = record(bench, out)
     player = bench.start(
         "play_sequence_node", play(bench, images, wait_subscribers=2, frame_count=8)
     )
@@ -84,7 +89,7 @@ def test_a_truncated_video_keeps_what_was_played(bench: Bench) -> None:
     cut.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.6)])
     out = bench.folder / "out"
     bench.start()
-    recorder = bench.start("record_node", {"folder": str(out)})
+    recorder = record(bench, out)
     player = bench.start("play_sequence_node", play(bench, cut, wait_subscribers=2))
     assert player.process.wait(WAIT_S) == 0, player.log
     assert "truncated or damaged" in player.log
@@ -121,3 +126,19 @@ def test_real_time_pace_and_interruption(bench: Bench, images: Path) -> None:
     assert recorder.stop(signal.SIGTERM) == 0
     with open_frames(out / "track.mp4") as video:
         assert len(list(video)) >= FRAMES - 1
+
+
+def test_a_recorder_that_awaits_its_tracker_takes_images_from_then_on(bench: Bench) -> None:
+    record(bench, bench.folder / "out")
+    images = bench.image_publisher()
+    diagnostics = bench.node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+
+    def tell(name: str) -> None:
+        diagnostics.publish(DiagnosticArray(status=[DiagnosticStatus(name=name)]))
+
+    bench.until(lambda: diagnostics.get_subscription_count() == 1, "the recorder")
+    tell("another: tracker")
+    bench.spin(1.0)
+    assert images.get_subscription_count() == 0
+    tell("tracker: tracker")
+    bench.wait_for_image_subscriber()
