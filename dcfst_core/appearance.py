@@ -8,6 +8,7 @@ look that resembles none of those remembered is somebody else's. Not in the pape
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -23,32 +24,54 @@ _USUAL_RATE = 0.05
 _LEAST_USUAL = 0.3
 
 
-class Appearances:
-    """Descriptors of one target: of its first frame, and of the last ones that it learned from.
+@dataclass(frozen=True)
+class Looks:
+    """What some targets looked like, one row each, to compare what was found with."""
 
-    A descriptor is what the head's features hold in the target's box, less the first frame's mean
-    over the search region, each block scaled to length one: (bins^2 C of block3 + of block4).
-    """
+    mean3: Tensor
+    mean4: Tensor
+    """(B, C, 1, 1) of each block: means of the first frames' features."""
+    known: Tensor
+    """(B, K, F) remembered descriptors."""
 
-    def __init__(self, features: Features, box_xyxy: Tensor, capacity: int) -> None:
-        """Begin with the box (1, 4), patch px, in the first frame's head features (1, ...)."""
-        self._means = [block.float().mean(dim=(2, 3), keepdim=True) for block in features]
-        self._capacity = capacity
-        self._known = self.describe(features, box_xyxy)
-        self._usual: float | None = None
+    @classmethod
+    def stack(cls, looks: Sequence[Looks]) -> Looks:
+        """Join looks of several targets along the batch."""
+        return cls(
+            torch.cat([look.mean3 for look in looks]),
+            torch.cat([look.mean4 for look in looks]),
+            torch.cat([look.known for look in looks]),
+        )
 
-    def describe(self, features: Features, box_xyxy: Tensor) -> Tensor:
-        """The descriptor (1, F) of a box (1, 4), patch px, in head features (1, ...)."""
+    def describe(self, features: Features, boxes_xyxy: Tensor) -> Tensor:
+        """Descriptors (B, F) of boxes (B, 4), patch px, in head features (B, ...).
+
+        A descriptor is what the features hold in the box, less the first frame's mean over the
+        search region, each block scaled to length one: (bins^2 C of block3 + of block4).
+        """
         parts = []
-        for block, mean, (stride, bins) in zip(features, self._means, _POOLS, strict=True):
-            rois = patch_to_feature(box_xyxy[:, None], stride)
+        means = (self.mean3, self.mean4)
+        for block, mean, (stride, bins) in zip(features, means, _POOLS, strict=True):
+            rois = patch_to_feature(boxes_xyxy[:, None], stride)
             pooled = prroi_pool(block.float() - mean, rois, bins)
             parts.append(F.normalize(pooled.flatten(1), dim=1))
         return torch.cat(parts, dim=1) / len(parts) ** 0.5
 
-    def similarity(self, descriptor: Tensor) -> Tensor:
-        """The greatest cosine (1,) between a descriptor (1, F) and those remembered."""
-        return (descriptor @ self._known.T).amax(dim=1)
+    def similarity(self, descriptors: Tensor) -> Tensor:
+        """The greatest cosine (B,) between descriptors (B, F) and those remembered."""
+        return (self.known @ descriptors[..., None]).amax(dim=(1, 2))
+
+
+class Appearances:
+    """The looks of one target: of its first frame, and of the last ones that it learned from."""
+
+    def __init__(self, features: Features, box_xyxy: Tensor, capacity: int) -> None:
+        """Begin with the box (1, 4), patch px, in the first frame's head features (1, ...)."""
+        means = [block.float().mean(dim=(2, 3), keepdim=True) for block in features]
+        first = Looks(means[0], means[1], torch.empty(0)).describe(features, box_xyxy)
+        # The first look fills the places of those to come: the greatest cosine is the same.
+        self.looks = Looks(means[0], means[1], first[:, None].expand(-1, capacity, -1))
+        self._usual: float | None = None
 
     def likeness(self, similarity: float) -> float:
         """A similarity relative to the target's usual one, in [0, 1]; 1: it looks as ever."""
@@ -62,30 +85,8 @@ class Appearances:
         self._usual += _USUAL_RATE * (similarity - self._usual)
 
     def add(self, descriptor: Tensor) -> None:
-        """Remember one more; the first one stays, of the others the newest."""
-        others = torch.cat((self._known[1:], descriptor))
-        forgotten = max(1 + len(others) - self._capacity, 0)
-        self._known = torch.cat((self._known[:1], others[forgotten:]))
-
-
-def compare(
-    remembered: Sequence[Appearances | None], features: Features, boxes_xyxy: Tensor
-) -> tuple[list[Tensor | None], Tensor]:
-    """What was found for each target: descriptors (1, F), and similarities (B,) to what it was.
-
-    `features`: head features (B, ...); `boxes_xyxy`: (B, 4), patch px. Where a target remembers
-    nothing there is no descriptor, and the similarity is 1.
-    """
-    descriptors: list[Tensor | None] = []
-    similarities: list[Tensor] = []
-    for index, appearances in enumerate(remembered):
-        one = slice(index, index + 1)
-        if appearances is None:
-            descriptors.append(None)
-            similarities.append(torch.ones(1, device=boxes_xyxy.device))
-        else:
-            view = (features[0][one], features[1][one])
-            descriptor = appearances.describe(view, boxes_xyxy[one])
-            descriptors.append(descriptor)
-            similarities.append(appearances.similarity(descriptor))
-    return descriptors, torch.cat(similarities)
+        """Remember one more (1, F); the first one stays, of the others the newest."""
+        known = self.looks.known
+        newest = torch.cat((known[:, 2:], descriptor[:, None]), dim=1)
+        kept = torch.cat((known[:, :1], newest[:, : known.shape[1] - 1]), dim=1)
+        self.looks = Looks(self.looks.mean3, self.looks.mean4, kept)

@@ -180,6 +180,9 @@ class TrackerConfig:
         "number format of the convolutions; auto = bfloat16 or float16 where it is fast",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
+    cuda_graphs: bool = option(
+        True, "replay a frame's kernels as CUDA graphs; without effect on a CPU"
+    )
 
     def __post_init__(self) -> None:
         for spec in fields(self):

@@ -42,11 +42,12 @@ class InferenceNet:
     float32.
     """
 
-    cuts_windows = True
-    """Whether box refinement may look at a part of the features."""
+    cuts_windows: bool
+    """Whether box refinement looks at a part of the features: fewer of them, of any shape."""
 
     def __init__(self, model: DCFSTNet, device: torch.device, precision: str) -> None:
         self.device = device
+        self.cuts_windows = device.type == "cpu"
         self.dtype = choose_precision(precision, device)
         model = copy.deepcopy(model).to(device).eval().requires_grad_(False)
         _fuse_batch_norms(model)

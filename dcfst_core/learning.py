@@ -17,7 +17,7 @@ from dcfst_core.first_frame import augment_patch
 from dcfst_core.inference import InferenceNet
 from dcfst_core.localisation import Sighting
 from dcfst_core.memory import SampleMemory
-from dcfst_core.patch import SearchRegion, crop_regions
+from dcfst_core.patch import SearchRegion, crop_regions, to_device
 from dcfst_core.samples import SampleGrid
 from dcfst_core.target import Target
 from dcfst_core.timing import StageTimer
@@ -114,4 +114,4 @@ class Learner:
         return SearchRegion.around(box_xywh, config.search_area_scale, config.patch_size)
 
     def _tensor(self, values: Sequence[Sequence[float]]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float32, device=self._net.device)
+        return to_device(values, self._net.device)

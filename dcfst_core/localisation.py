@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dcfst_core.appearance import compare
+from dcfst_core.appearance import Looks
 from dcfst_core.boxes import BoxXYWH, cxcywh_to_xyxy
 from dcfst_core.config import TrackerConfig
+from dcfst_core.cuda_graph import Function, GraphedStage
 from dcfst_core.embedding import Features, RegressorKernel
 from dcfst_core.inference import InferenceNet
-from dcfst_core.patch import SearchRegion, crop_regions
-from dcfst_core.peaks import Peaks, find_peaks
+from dcfst_core.patch import SearchRegion, crop_regions, to_device
+from dcfst_core.peaks import find_peaks
 from dcfst_core.refinement import BoxRefiner
 from dcfst_core.samples import SampleGrid
 from dcfst_core.search import choose_regions
@@ -52,61 +53,133 @@ class Localiser:
         self._grid = grid
         self._timer = timer
         self._refine_boxes = BoxRefiner(net, config, net.device)
+        graphs = config.cuda_graphs and net.device.type == "cuda"
+        self._search = GraphedStage(self._search_regions, graphs)
+        self._examine = GraphedStage(self._examine_finds, graphs)
 
     def find(self, image: Tensor, targets: list[Target]) -> list[Sighting]:
-        """Localise and refine targets in `image` (3, H, W); the host waits for the device once."""
-        config, timer = self._config, self._timer
+        """Localise and refine targets in `image` (3, H, W).
+
+        The host waits for the device once, and once more while a target is lost, whose regions'
+        peaks are compared.
+        """
         height, width = image.shape[1:]
         regions, owners = [], []
         for index, target in enumerate(targets):
-            wanted = choose_regions(target, width, height, config)
+            wanted = choose_regions(target, width, height, self._config)
             regions += wanted
             owners += [index] * len(wanted)
-        with timer("crop"):
+        with self._timer("crop"):
             patches = crop_regions(image, regions)
-        with timer("trunk"):
-            blocks = self._net.trunk(patches)
-        with timer("head"):
-            features = self._net.convolve(blocks)
+        # Stages are timed one by one, which a graph of several cannot be.
+        timed = self._timer.enabled
+        search: Function = self._search_regions if timed else self._search
+        examine: Function = self._examine_finds if timed else self._examine
+        kernel = RegressorKernel.stack([targets[owner].kernel for owner in owners])
         sizes = [
             region.to_patch(targets[owner].box_xywh)[2:]
             for region, owner in zip(regions, owners, strict=True)
         ]
-        target_wh = torch.tensor(sizes, dtype=torch.float32, device=image.device)
-        with timer("localise"):
-            kernel = RegressorKernel.stack([targets[owner].kernel for owner in owners])
-            scores = self._net.score(features, kernel, self._grid, target_wh)
-            window = torch.tensor(
-                [self._window_strength(targets[owner]) for owner in owners], device=image.device
-            )
-            reach = self._reach([targets[owner] for owner in owners], regions, image.device)
-            peaks = find_peaks(scores, self._grid, target_wh, window, config.subgrid_peak, reach)
+        window = [self._window_strength(targets[owner]) for owner in owners]
+        target_wh = to_device(sizes, image.device)
+        *found, peak, centre_xy, second = search(
+            patches,
+            *(kernel.block3, kernel.block4, kernel.offset),
+            target_wh,
+            to_device(window, image.device),
+            self._reach([targets[owner] for owner in owners], regions, image.device),
+        )
         if len(regions) > len(targets):
-            best = _best_of_each(peaks.score.tolist(), owners)
+            best = _best_of_each(peak.tolist(), owners)
             chosen = torch.tensor(best, device=image.device)
             regions = [regions[index] for index in best]
-            blocks = (blocks[0][chosen], blocks[1][chosen])
-            features = (features[0][chosen], features[1][chosen])
-            peaks = Peaks(peaks.score[chosen], peaks.centre_xy[chosen], peaks.second_score[chosen])
+            found = [part[chosen] for part in found]
+            peak, centre_xy, second = peak[chosen], centre_xy[chosen], second[chosen]
             target_wh = target_wh[chosen]
-        with timer("refine"):
-            longest_side = max(max(size) for size in sizes)
-            boxes, ious = self._refine(blocks, targets, peaks.centre_xy, target_wh, longest_side)
-        with timer("compare"):
-            remembered = [target.appearances for target in targets]
-            descriptors, similarity = compare(remembered, features, cxcywh_to_xyxy(boxes))
-        signals = torch.stack((peaks.score, peaks.second_score, ious, similarity), dim=1)
-        rows = torch.cat((signals, boxes), dim=1).tolist()
+        looks = [target.appearances.looks for target in targets if target.appearances is not None]
+        joined = Looks.stack(looks) if looks else None
+        boxes, *judged, descriptors = examine(
+            *found,
+            *(torch.cat(parts) for parts in zip(*(t.modulation for t in targets), strict=True)),
+            centre_xy,
+            target_wh,
+            *((joined.mean3, joined.mean4, joined.known) if joined else (None, None, None)),
+            cells=self._refine_boxes.window_cells(max(max(size) for size in sizes)),
+        )
+        rows = torch.cat((torch.stack((peak, second, *judged), dim=1), boxes), dim=1).tolist()
         return [
             Sighting(
                 signals=_signals(target, *row[:4]),
                 box_xywh=region.to_image((row[4] - row[6] / 2, row[5] - row[7] / 2, *row[6:])),
                 region=region,
-                features=(features[0][index : index + 1], features[1][index : index + 1]),
-                descriptor=descriptors[index],
+                features=(found[2][index : index + 1], found[3][index : index + 1]),
+                descriptor=descriptors[index : index + 1] if looks else None,
             )
             for index, (target, region, row) in enumerate(zip(targets, regions, rows, strict=True))
         ]
+
+    def _search_regions(
+        self,
+        patches: Tensor,
+        kernel3: Tensor,
+        kernel4: Tensor,
+        offset: Tensor,
+        target_wh: Tensor,
+        window: Tensor,
+        reach: Tensor | None,
+    ) -> tuple[Tensor, ...]:
+        """Trunk features, head features (two blocks each) and score peaks of search regions.
+
+        `patches`: (B, 3, S, S); the kernel's parts as in `RegressorKernel`; the others as in
+        `find_peaks`. All on the device, so that it may be captured; so is `_examine_finds`.
+        """
+        timer = self._timer
+        with timer("trunk"):
+            blocks = self._net.trunk(patches)
+        with timer("head"):
+            features = self._net.convolve(blocks)
+        with timer("localise"):
+            kernel = RegressorKernel(kernel3, kernel4, offset)
+            scores = self._net.score(features, kernel, self._grid, target_wh)
+            peaks = find_peaks(
+                scores, self._grid, target_wh, window, self._config.subgrid_peak, reach
+            )
+        return *blocks, *features, peaks.score, peaks.centre_xy, peaks.second_score
+
+    def _examine_finds(
+        self,
+        block3: Tensor,
+        block4: Tensor,
+        features3: Tensor,
+        features4: Tensor,
+        modulation3: Tensor,
+        modulation4: Tensor,
+        centre_xy: Tensor,
+        target_wh: Tensor,
+        mean3: Tensor | None,
+        mean4: Tensor | None,
+        known: Tensor | None,
+        cells: int | None,
+    ) -> tuple[Tensor, ...]:
+        """Boxes (B, 4; cxcywh, patch px) at the peaks, and what speaks for them.
+
+        That is the predicted IoU (B,; NaN without refinement), the similarity (B,) to remembered
+        looks (1 without), and the descriptors (B, F) of what was found.
+        """
+        boxes = torch.cat((centre_xy, target_wh), dim=1)
+        ious = torch.full_like(centre_xy[:, 0], float("nan"))
+        if self._config.box_refinement:
+            with self._timer("refine"):
+                modulation = (modulation3, modulation4)
+                boxes, ious = self._refine_boxes(
+                    (block3, block4), modulation, centre_xy, target_wh, cells
+                )
+        if mean3 is None or mean4 is None or known is None:
+            return boxes, ious, torch.ones_like(ious), boxes[:, :0]
+        with self._timer("compare"):
+            looks = Looks(mean3, mean4, known)
+            descriptors = looks.describe((features3, features4), cxcywh_to_xyxy(boxes))
+            return boxes, ious, looks.similarity(descriptors), descriptors
 
     def _window_strength(self, target: Target) -> float:
         """A target in doubt is likely to be hidden: what looks like it elsewhere is not it."""
@@ -129,25 +202,7 @@ class Localiser:
         for target, region, radius in zip(targets, regions, radii, strict=True):
             x, y, _, _ = region.to_patch((*target.motion.expected(), 0.0, 0.0))
             rows.append((x, y, radius * region.scale))
-        return torch.tensor(rows, dtype=torch.float32, device=device)
-
-    def _refine(
-        self,
-        blocks: Features,
-        targets: list[Target],
-        centre_xy: Tensor,
-        target_wh: Tensor,
-        longest_side: float,
-    ) -> tuple[Tensor, Tensor]:
-        """Boxes (B, 4; cxcywh, patch px) at the peaks, refined if the config says so, and IoUs."""
-        if not self._config.box_refinement:
-            unknown = torch.full_like(centre_xy[:, 0], float("nan"))
-            return torch.cat((centre_xy, target_wh), dim=1), unknown
-        modulation = (
-            torch.cat([target.modulation[0] for target in targets]),
-            torch.cat([target.modulation[1] for target in targets]),
-        )
-        return self._refine_boxes(blocks, modulation, centre_xy, target_wh, longest_side)
+        return to_device(rows, device)
 
 
 def _signals(

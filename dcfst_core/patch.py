@@ -6,6 +6,7 @@ A region has the target's centre and a side of `search_area_scale * sqrt(w * h)`
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,10 +88,19 @@ def check_frame(frame_rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def upload_frame(frame_rgb: NDArray[np.uint8], device: torch.device) -> Tensor:
     """Copy a checked frame (H, W, 3) to the device as a uint8 tensor (3, H, W)."""
-    frame = torch.from_numpy(np.ascontiguousarray(frame_rgb))
+    return _send(torch.from_numpy(np.ascontiguousarray(frame_rgb)), device).permute(2, 0, 1)
+
+
+def to_device(values: Sequence[float] | Sequence[Sequence[float]], device: torch.device) -> Tensor:
+    """Numbers on the host as a float32 tensor on the device."""
+    return _send(torch.tensor(values, dtype=torch.float32), device)
+
+
+def _send(tensor: Tensor, device: torch.device) -> Tensor:
+    # From pinned memory the copy takes its turn on the GPU, and the host goes on meanwhile.
     if device.type == "cuda":
-        frame = frame.pin_memory().to(device, non_blocking=True)
-    return frame.permute(2, 0, 1)
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def crop_regions(frame: Tensor, regions: Sequence[SearchRegion]) -> Tensor:
@@ -104,9 +114,17 @@ def crop_regions(frame: Tensor, regions: Sequence[SearchRegion]) -> Tensor:
 
 def normalize_patches(patches: Tensor) -> Tensor:
     """Patches (..., 3, S, S) in 0..255 to the network's input, by the ImageNet statistics."""
-    mean = torch.tensor(IMAGENET_MEAN, device=patches.device).view(3, 1, 1) * 255
-    std = torch.tensor(IMAGENET_STD, device=patches.device).view(3, 1, 1) * 255
+    mean, std = _imagenet_statistics(patches.device)
     return (patches - mean) / std
+
+
+@functools.cache
+def _imagenet_statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (3, 1, 1) in 0..255: sent to a device once, not per frame."""
+    mean, std = (
+        torch.tensor(v, device=device).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD)
+    )
+    return mean * 255, std * 255
 
 
 def crop_region(frame: Tensor, region: SearchRegion) -> Tensor:

@@ -56,15 +56,15 @@ class BoxRefiner:
         modulation: Features,
         centre_xy: Tensor,
         target_wh: Tensor,
-        longest_side: float,
+        cells: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Boxes (B, 4; cxcywh) in patch px around the peaks, and their predicted IoU (B,).
 
         `blocks`: trunk features of the search regions; `modulation`: 2 x (B, 256); `centre_xy`,
-        `target_wh`: (B, 2), peaks and last sizes in patch px; `longest_side`: of all targets, px.
+        `target_wh`: (B, 2), peaks and last sizes in patch px; `cells`: from `window_cells`.
         """
         config = self._config
-        blocks, origin_xy = self._window(blocks, centre_xy, longest_side)
+        blocks, origin_xy = self._window(blocks, centre_xy, cells)
         local_xy = centre_xy - origin_xy
         shift, stretch = self._jitter.split(2, dim=1)
         proposals = torch.cat(
@@ -82,17 +82,22 @@ class BoxRefiner:
         predicted_iou = ((values.mean(dim=1) + 1) / 2).clamp(0, 1)
         return torch.cat((centre_xy, found[:, 2:]), dim=1), predicted_iou
 
-    def _window(
-        self, blocks: Features, centre_xy: Tensor, longest_side: float
-    ) -> tuple[Features, Tensor]:
-        """The part of the features that boxes of such a size around the peaks can see.
+    def window_cells(self, longest_side: float) -> int | None:
+        """How many cells of block4 the boxes of targets with such a longest side, px, can see.
 
-        Returns the cut blocks and the origin (B, 2) of each cut in patch px.
+        None stands for all of them: also on a GPU, where a shape that stays is worth more.
         """
         cells = math.ceil(_GROWTH * longest_side / STRIDE_BLOCK4) + 2 * _MARGIN_CELLS + 1
-        most = blocks[1].shape[-1]
-        if cells >= most or not self._net.cuts_windows:
+        whole = self._config.patch_size // STRIDE_BLOCK4
+        return cells if self._net.cuts_windows and cells < whole else None
+
+    def _window(
+        self, blocks: Features, centre_xy: Tensor, cells: int | None
+    ) -> tuple[Features, Tensor]:
+        """The part of the features around the peaks, and the origin (B, 2) of each in patch px."""
+        if cells is None:
             return blocks, torch.zeros_like(centre_xy)
+        most = blocks[1].shape[-1]
         start = (centre_xy / STRIDE_BLOCK4 - cells / 2).round().long().clamp(0, most - cells)
         cut = (_cut(blocks[0], 2 * start, 2 * cells), _cut(blocks[1], start, cells))
         return cut, (start * STRIDE_BLOCK4).to(centre_xy.dtype)

@@ -28,13 +28,12 @@ class StraightforwardNet(InferenceNet):
 
     def __init__(self, model: DCFSTNet, device: torch.device) -> None:
         self.device = device
+        self.cuts_windows = False
         self.dtype = torch.float32
         model = copy.deepcopy(model).to(device).eval().requires_grad_(False)
         self._trunk = model.trunk
         self._embedding = model.embedding
         self._iou_net = model.iou_net
-
-    cuts_windows = False
 
     def trunk(self, patches: Tensor) -> Features:
         """Trunk features of normalised float32 patches (B, 3, S, S)."""
@@ -88,8 +87,9 @@ class StraightforwardTracker(Tracker):
             update_grid_stride=1,
             reuse_features_within=0.0,
             precision="float32",
+            cuda_graphs=False,
         )
         super().__init__(model, plain, device)
 
-    def _make_net(self, model: DCFSTNet) -> InferenceNet:
+    def _make_net(self, model: DCFSTNet, config: TrackerConfig) -> InferenceNet:
         return StraightforwardNet(model, self.device)

@@ -22,6 +22,11 @@ from dcfst_core.timing import StageTimer
 
 DEFAULT_TARGET_ID = "target"
 
+_FIXED = (
+    *("precision", "memory", "appearances", "patch_size"),
+    *("grid_size", "grid_spacing", "update_grid_stride"),
+)
+
 
 class Tracker:
     """DCFST with ATOM's box refinement.
@@ -36,19 +41,40 @@ class Tracker:
         config: TrackerConfig | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
-        self.config = config or TrackerConfig.default()
+        config = config or TrackerConfig.default()
         self.device = torch.device(device)
         self.model = model
         self.timer = StageTimer(self.device)
-        net = self._make_net(model)
-        config = self.config
-        grid = SampleGrid(config.grid_size, config.grid_spacing, config.patch_size)
-        self._localiser = Localiser(net, config, grid, self.timer)
-        self._learner = Learner(net, config, grid, self.timer)
+        self._net = self._make_net(model, config)
         self._targets: dict[str, Target] = {}
+        self._build(config)
 
-    def _make_net(self, model: DCFSTNet) -> InferenceNet:
-        return InferenceNet(model, self.device, self.config.precision)
+    def _make_net(self, model: DCFSTNet, config: TrackerConfig) -> InferenceNet:
+        return InferenceNet(model, self.device, config.precision)
+
+    def _build(self, config: TrackerConfig) -> None:
+        grid = SampleGrid(config.grid_size, config.grid_spacing, config.patch_size)
+        self._config = config
+        self._localiser = Localiser(self._net, config, grid, self.timer)
+        self._learner = Learner(self._net, config, grid, self.timer)
+
+    @property
+    def config(self) -> TrackerConfig:
+        """The settings. Others may be given between two frames, also while targets are held.
+
+        ValueError for a change of what the network and the remembered samples were made for:
+        `precision`, `memory`, `appearances`, the patch and the sample grid.
+        """
+        return self._config
+
+    @config.setter
+    def config(self, config: TrackerConfig) -> None:
+        changed = [name for name in _FIXED if getattr(config, name) != getattr(self._config, name)]
+        if changed:
+            raise ValueError(
+                f"expected {', '.join(changed)} as before: make a new Tracker instead"
+            )
+        self._build(config)
 
     @property
     def target_ids(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dcfst_core.appearance import Appearances, compare
+from dcfst_core.appearance import Appearances, Looks
 
 BOX = torch.tensor([[100.0, 120.0, 180.0, 170.0]])
 ELSEWHERE = torch.tensor([[30.0, 200.0, 110.0, 250.0]])
@@ -19,30 +19,35 @@ def features(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_the_same_look_is_alike_whatever_its_contrast_and_others_are_not() -> None:
     seen = features(0)
-    known = Appearances(seen, BOX, 16)
-    assert float(known.similarity(known.describe(seen, BOX))) == pytest.approx(1.0, abs=1e-5)
+    looks = Appearances(seen, BOX, 16).looks
+    assert float(looks.similarity(looks.describe(seen, BOX))) == pytest.approx(1.0, abs=1e-5)
     means = [block.mean(dim=(2, 3), keepdim=True) for block in seen]
     stronger = tuple(3 * (block - mean) + mean for block, mean in zip(seen, means, strict=True))
-    alike = known.similarity(known.describe(stronger, BOX))
+    alike = looks.similarity(looks.describe(stronger, BOX))
     assert float(alike) == pytest.approx(1.0, abs=1e-5)
-    assert float(known.similarity(known.describe(seen, ELSEWHERE))) < 0.2
-    assert float(known.similarity(known.describe(features(1), BOX))) < 0.2
+    assert float(looks.similarity(looks.describe(seen, ELSEWHERE))) < 0.2
+    assert float(looks.similarity(looks.describe(features(1), BOX))) < 0.2
 
 
-def test_the_first_look_stays_and_of_the_others_the_newest() -> None:
-    known = Appearances(features(0), BOX, 3)
-    looks = [known.describe(features(seed), BOX) for seed in range(5)]
-    for look in looks[1:]:
-        known.add(look)
-    kept = [float(known.similarity(look)) > 0.99 for look in looks]
-    assert kept == [True, False, False, True, True]
-
-
-def test_with_room_for_one_the_first_look_alone_is_kept() -> None:
-    known = Appearances(features(0), BOX, 1)
-    known.add(known.describe(features(1), BOX))
-    assert float(known.similarity(known.describe(features(0), BOX))) > 0.99
-    assert float(known.similarity(known.describe(features(1), BOX))) < 0.2
+@pytest.mark.parametrize(
+    ("capacity", "kept"),
+    [
+        (1, [True, False, False, False, False]),
+        (2, [True, False, False, False, True]),
+        (3, [True, False, False, True, True]),
+        (16, [True, True, True, True, True]),
+    ],
+)
+def test_the_first_look_stays_and_of_the_others_the_newest(
+    capacity: int, kept: list[bool]
+) -> None:
+    remembered = Appearances(features(0), BOX, capacity)
+    descriptors = [remembered.looks.describe(features(seed), BOX) for seed in range(5)]
+    for descriptor in descriptors[1:]:
+        remembered.add(descriptor)
+    looks = remembered.looks
+    assert looks.known.shape[:2] == (1, capacity)
+    assert [float(looks.similarity(descriptor)) > 0.99 for descriptor in descriptors] == kept
 
 
 def test_likeness_is_relative_to_what_is_usual_with_a_floor() -> None:
@@ -61,9 +66,11 @@ def test_a_batch_is_compared_target_by_target() -> None:
     one, two = features(0), features(1)
     both = torch.cat((one[0], two[0])), torch.cat((one[1], two[1]))
     boxes = torch.cat((BOX, ELSEWHERE))
-    remembered = [Appearances(one, BOX, 4), None]
-    descriptors, similarity = compare(remembered, both, boxes)
-    assert descriptors[1] is None and float(similarity[1]) == 1.0
-    assert float(similarity[0]) == pytest.approx(1.0, abs=1e-5)
-    _, swapped = compare([None, Appearances(one, BOX, 4)], both, boxes)
-    assert float(swapped[1]) < 0.2
+    first, second = Appearances(one, BOX, 4).looks, Appearances(two, ELSEWHERE, 4).looks
+    looks = Looks.stack([first, second])
+    descriptors = looks.describe(both, boxes)
+    assert torch.allclose(descriptors[:1], first.describe(one, BOX))
+    assert torch.allclose(descriptors[1:], second.describe(two, ELSEWHERE))
+    assert looks.similarity(descriptors).tolist() == pytest.approx([1.0, 1.0], abs=1e-5)
+    swapped = Looks.stack([second, first])
+    assert float(swapped.similarity(swapped.describe(both, boxes)).max()) < 0.2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -20,8 +21,11 @@ CLIP = SyntheticClip(frames=40, size=(640, 480), target=(64, 80), period=120)
 SECOND_BOX = (40.0, 60.0, 90.0, 70.0)
 
 
-def follow(device: str, precision: str, targets: int = 1) -> Iterator[list[Track]]:
-    tracker = Tracker(load_model(), TrackerConfig(precision=precision), device)
+def follow(
+    device: str, precision: str, targets: int = 1, cuda_graphs: bool = True
+) -> Iterator[list[Track]]:
+    config = TrackerConfig(precision=precision, cuda_graphs=cuda_graphs)
+    tracker = Tracker(load_model(), config, device)
     for index, frame in enumerate(CLIP):
         if index == 0:
             boxes = (tuple(CLIP.boxes_xywh()[0]), SECOND_BOX)[:targets]
@@ -51,3 +55,41 @@ def test_one_target_takes_less_than_a_gibibyte() -> None:
     tracks = [tracks[0] for tracks in follow("cuda", "auto")]
     assert np.isfinite([track.box_xywh for track in tracks]).all()
     assert torch.cuda.max_memory_allocated() < 2**30
+
+
+@pytest.mark.parametrize("targets", [1, 2])
+@pytest.mark.parametrize(("precision", "tolerance_px"), [("float32", 0.05), ("auto", 1.5)])
+def test_graphs_change_nothing(targets: int, precision: str, tolerance_px: float) -> None:
+    plain = follow("cuda", precision, targets, cuda_graphs=False)
+    for expected, found in zip(plain, follow("cuda", precision, targets), strict=True):
+        for one, other in zip(expected, found, strict=True):
+            assert other.state == one.state
+            assert other.box_xywh == pytest.approx(one.box_xywh, abs=tolerance_px)
+
+
+def test_both_stages_are_captured(caplog: pytest.LogCaptureFixture) -> None:
+    tracker = Tracker(load_model(), TrackerConfig(), "cuda")
+    frames = iter(CLIP)
+    tracker.init(next(frames), tuple(CLIP.boxes_xywh()[0]))
+    for _ in range(8):
+        tracker.update(next(frames))
+    stages = (tracker._localiser._search, tracker._localiser._examine)
+    assert [len(stage._graphs) for stage in stages] == [1, 1]
+    assert "without a CUDA graph" not in caplog.text
+
+
+def test_the_host_waits_for_nothing_but_the_result() -> None:
+    tracker = Tracker(load_model(), TrackerConfig(update_interval=1000), "cuda")
+    frames = iter(CLIP)
+    tracker.init(next(frames), tuple(CLIP.boxes_xywh()[0]))
+    for _ in range(8):
+        tracker.update(next(frames))
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as waits:
+            warnings.simplefilter("always")
+            tracker.update(next(frames))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert len([w for w in waits if "synchroniz" in str(w.message)]) <= 1

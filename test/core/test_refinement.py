@@ -90,8 +90,10 @@ def test_a_window_of_the_features_changes_nothing(
     with torch.no_grad():
         fused = InferenceNet(net, CPU, "float32")
         refiner = BoxRefiner(fused, config, CPU)
-        windowed, iou = refiner(blocks, modulation, peaks, wh, 60.0)
-        whole, whole_iou = refiner(blocks, modulation, peaks, wh, 280.0)
+        cells = refiner.window_cells(60.0)
+        assert cells is not None and refiner.window_cells(280.0) is None
+        windowed, iou = refiner(blocks, modulation, peaks, wh, cells)
+        whole, whole_iou = refiner(blocks, modulation, peaks, wh)
     assert torch.allclose(windowed, whole, atol=0.02)
     assert torch.allclose(iou, whole_iou, atol=1e-3)
     assert (whole[:, :2] - peaks).abs().max() > 0.1  # it did move

@@ -218,3 +218,25 @@ def test_an_untrained_network_runs() -> None:
     tracker = Tracker(DCFSTNet(), CONFIG)
     tracker.init(scene(60, 80), (60, 80, 40, 48))
     assert np.isfinite(tracker.update(scene(60, 80)).box_xywh).all()
+
+
+def test_settings_given_between_frames_count_from_the_next_one_on(tracker: Tracker) -> None:
+    tracker.init(scene(60, 80), (60, 80, 40, 48))
+    first = tracker.update(scene(64, 82)).signals
+    assert first is not None and np.isfinite(first.predicted_iou)
+    tracker.config = replace(CONFIG, box_refinement=False, window_strength=1.0, learning_rate=1.0)
+    track = tracker.update(scene(68, 84))
+    assert track.signals is not None and np.isnan(track.signals.predicted_iou)
+    assert track.state is TrackState.TRACKING
+    assert tracker.config.learning_rate == 1.0
+
+
+@pytest.mark.parametrize(
+    "change", [{"patch_size": 208}, {"precision": "bfloat16"}, {"appearances": 3}]
+)
+def test_settings_that_a_tracker_was_made_for_stay(
+    tracker: Tracker, change: dict[str, object]
+) -> None:
+    with pytest.raises(ValueError, match=f"expected {next(iter(change))} as before"):
+        tracker.config = replace(CONFIG, **change)
+    assert tracker.config == CONFIG
