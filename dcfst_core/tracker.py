@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -143,8 +144,20 @@ class Tracker:
             if self._take(target, sighting, image)
         ]
         if due:
-            self._learner.learn(image, due)
+            self._learner.learn(image, self._spread(due, len(targets)))
         return {target.target_id: target.track for target in targets}
+
+    def _spread(
+        self, due: list[tuple[Target, Sighting]], targets: int
+    ) -> list[tuple[Target, Sighting]]:
+        """What is learned in this frame; what can wait a little waits for the next ones.
+
+        Targets that were given together would all be due together, and that frame would be late.
+        """
+        urgent = [pair for pair in due if pair[0].urgent]
+        others = [pair for pair in due if not pair[0].urgent]
+        others.sort(key=lambda pair: -pair[0].frames_since_update)
+        return urgent + others[: math.ceil(targets / self.config.update_interval)]
 
     def _take(self, target: Target, sighting: Sighting, image: Tensor) -> bool:
         """Move the target to its sighting, if it is one; say whether its model is to learn."""

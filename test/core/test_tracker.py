@@ -7,6 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from dcfst_core import Tracker, TrackerConfig, TrackState, load_tracker
 from dcfst_core.checkpoint import load_model
@@ -97,6 +98,29 @@ def test_many_targets_in_one_pass_are_tracked_like_one_by_one() -> None:
             expected = single.update(frame)
             assert tracks[name].box_xywh == pytest.approx(expected.box_xywh, abs=0.05)
             assert tracks[name].score == pytest.approx(expected.score, abs=1e-3)
+
+
+def test_many_targets_learn_in_turn_so_that_no_frame_is_late(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: list[set[str]] = []
+    learn = tracker._learner.learn
+
+    def recorded(image: torch.Tensor, due: list) -> None:
+        learned[-1] |= {target.target_id for target, _ in due}
+        learn(image, due)
+
+    monkeypatch.setattr(tracker._learner, "learn", recorded)
+    names = [str(i) for i in range(7)]
+    for name in names:
+        tracker.init(scene(60, 80), (60, 80, 40, 48), name)
+    for step in range(1, 14):
+        learned.append(set())
+        tracks = tracker.update_all(scene(60 + 2 * step, 80))
+        assert {track.state for track in tracks.values()} == {TrackState.TRACKING}
+    # Every fifth frame, seven targets: two in a frame.
+    assert [len(names) for names in learned] == [0, 0, 0, 0, 2, 2, 2, 1, 0, 2, 2, 2, 1]
+    assert set().union(*learned[:8]) == set().union(*learned[9:]) == set(names)
 
 
 def test_targets_come_and_go(tracker: Tracker) -> None:
