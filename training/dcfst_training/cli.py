@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
@@ -23,6 +23,7 @@ from dcfst_training.checkpointing import AtomicCheckpointIO, MidEpochCheckpoint
 from dcfst_training.data import PairDataModule
 from dcfst_training.module import DCFSTModule
 from dcfst_training.plain_start import start_at_plain_features
+from dcfst_training.sessions import ResumableProgressBar, sole_session
 
 USAGE = """usage: dcfst-train fit [--config FILE.yaml] [--run FOLDER] [--help] ...
        dcfst-train pack --out FOLDER --data.got10k FOLDER ... [--help]
@@ -132,8 +133,14 @@ def fit(arguments: list[str]) -> None:
             "num_sanity_val_steps": 0,
         },
     )
+    run = Path(cli.config.run)
+    run.mkdir(parents=True, exist_ok=True)
+    with sole_session(run):
+        _fit(cli, run)
+
+
+def _fit(cli: TrainingCLI, run: Path) -> None:
     settings = cli.config
-    run = Path(settings.run)
     model, data, trainer = cli.model, cli.datamodule, cli.trainer
     _place_in(trainer, run, settings.checkpoint_every_minutes)
     if settings.keep_every_epochs:
@@ -160,10 +167,9 @@ def fit(arguments: list[str]) -> None:
 
 def _place_in(trainer: Trainer, run: Path, minutes: float) -> None:
     """Send checkpoints and curves to the run folder."""
-    run.mkdir(parents=True, exist_ok=True)
     trainer.strategy.checkpoint_io = AtomicCheckpointIO()
     trainer.callbacks = [
-        *(item for item in trainer.callbacks if not isinstance(item, ModelCheckpoint)),
+        *(_resumable(item) for item in trainer.callbacks if not isinstance(item, ModelCheckpoint)),
         LearningRateMonitor(),
         MidEpochCheckpoint(run, minutes),
         ModelCheckpoint(
@@ -180,6 +186,12 @@ def _place_in(trainer: Trainer, run: Path, minutes: float) -> None:
         # Written at once, so that a killed session leaves its curve.
         CSVLogger(str(run), name="csv", flush_logs_every_n_steps=1),
     ]
+
+
+def _resumable(callback: Callback) -> Callback:
+    if type(callback) is not TQDMProgressBar:
+        return callback
+    return ResumableProgressBar(callback.refresh_rate, callback.process_position)
 
 
 def main(arguments: list[str] | None = None) -> None:

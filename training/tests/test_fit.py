@@ -150,7 +150,7 @@ def one_thread() -> Iterator[dict[str, str]]:
 
 @pytest.mark.timeout(900)  # a quarter of a minute, but for a machine that is busy otherwise
 def test_a_run_killed_inside_an_epoch_goes_on_exactly(
-    tmp_path: Path, one_thread: dict[str, str]
+    tmp_path: Path, one_thread: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """SIGKILL at some step of the first of two epochs; the curve is that of an unbroken run."""
 
@@ -184,7 +184,10 @@ def test_a_run_killed_inside_an_epoch_goes_on_exactly(
     done = read_checkpoint(run / "last.ckpt")["global_step"]
     assert 0 < done < 5, "the kill must come inside the first epoch"
     before = losses(run)
-    main(command(run))
+    capsys.readouterr()
+    main([*command(run), "--trainer.enable_progress_bar=true"])
+    shown = capsys.readouterr().out
+    assert f"Epoch 0:  {20 * done}%" in shown, shown
     after = losses(run, session=1)
     assert min(after) == done and max(after) == 9
     main(command(tmp_path / "unbroken"))

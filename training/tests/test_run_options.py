@@ -12,6 +12,7 @@ from dcfst_core.model import Architecture, DCFSTNet
 from dcfst_training.cli import main
 from dcfst_training.curves import read_curves
 from dcfst_training.export import load_network, read_checkpoint
+from dcfst_training.sessions import sole_session
 
 
 def test_a_run_starts_from_exported_weights_and_leaves_frozen_layers_alone(kept_run: Path) -> None:
@@ -119,3 +120,16 @@ def test_exported_weights_can_be_averaged(kept_run: Path, tmp_path: Path) -> Non
     before, mean = load_model(start).state_dict()[name], load_model(out).state_dict()[name]
     assert not torch.allclose(trained, before, atol=1e-4)
     assert torch.allclose(mean, (trained + before) / 2, atol=1e-3)
+
+
+def test_a_second_session_of_a_run_is_refused_while_the_first_goes_on(
+    debug_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["fit", f"--config={debug_recipe}", f"--run={tmp_path}"]
+    with sole_session(tmp_path), pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 1
+    assert f"expected no other session of the run {tmp_path}" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.ckpt"))
+    with sole_session(tmp_path):
+        pass  # it was let go of
