@@ -34,9 +34,9 @@ class GraphedStage:
     """A function of tensors that is replayed as a CUDA graph where that is possible.
 
     `function(*tensors, **options)` returns a tuple of tensors; `None` may stand for a tensor that
-    is not given, and options are plain values. Without `enabled`, with tensors on the CPU, and on
-    new shapes it is called as it is. A graph whose first results are not those of the plain call,
-    or that cannot be captured, is given up for good with a warning: then the stage is only slower.
+    is not given, and options are plain values. Without `enabled` and on new shapes it is called as
+    it is. A graph whose first results are not those of the plain call, or that cannot be captured,
+    is given up for good with a warning: then the stage is only slower.
     """
 
     def __init__(self, function: Function, enabled: bool) -> None:
@@ -68,11 +68,12 @@ class GraphedStage:
         expected: tuple[Tensor, ...],
     ) -> None:
         try:
-            # All graphs share one memory: they run one after the other, and results are copied.
-            self._pool = self._pool or torch.cuda.graph_pool_handle()
-            graph = _Graph.capture(self._function, tensors, options, self._pool)
-            found = graph.replay(tensors)
-        except RuntimeError as error:
+            with torch.cuda.device(expected[0].device):
+                # All graphs share one memory: they run one by one, and results are copied.
+                self._pool = self._pool or torch.cuda.graph_pool_handle()
+                graph = _Graph.capture(self._function, tensors, options, self._pool)
+                found = graph.replay(tensors)
+        except (RuntimeError, ValueError) as error:
             self._give_up(f"it could not be captured ({error})")
             return
         if not all(_agree(*pair) for pair in zip(found, expected, strict=True)):

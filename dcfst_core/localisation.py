@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,6 +38,18 @@ class Sighting:
     """Head features (1, ...) of that region."""
     descriptor: Tensor | None
     """What was found looks like this (1, F); None where no appearances are remembered."""
+
+
+class _Found(NamedTuple):
+    """What the search of regions found, one row each: trunk and head features, and score peaks."""
+
+    block3: Tensor
+    block4: Tensor
+    features3: Tensor
+    features4: Tensor
+    peak: Tensor
+    centre_xy: Tensor
+    second_peak: Tensor
 
 
 class Localiser:
@@ -82,40 +96,42 @@ class Localiser:
         ]
         window = [self._window_strength(targets[owner]) for owner in owners]
         target_wh = to_device(sizes, image.device)
-        *found, peak, centre_xy, second = search(
-            patches,
-            *(kernel.block3, kernel.block4, kernel.offset),
-            target_wh,
-            to_device(window, image.device),
-            self._reach([targets[owner] for owner in owners], regions, image.device),
+        found = _Found(
+            *search(
+                patches,
+                *(kernel.block3, kernel.block4, kernel.offset),
+                target_wh,
+                to_device(window, image.device),
+                self._reach([targets[owner] for owner in owners], regions, image.device),
+            )
         )
         if len(regions) > len(targets):
-            best = _best_of_each(peak.tolist(), owners)
+            best = _best_of_each(found.peak.tolist(), owners)
             chosen = torch.tensor(best, device=image.device)
             regions = [regions[index] for index in best]
-            found = [part[chosen] for part in found]
-            peak, centre_xy, second = peak[chosen], centre_xy[chosen], second[chosen]
+            found = _Found(*(part[chosen] for part in found))
             target_wh = target_wh[chosen]
         looks = [target.appearances.looks for target in targets if target.appearances is not None]
         joined = Looks.stack(looks) if looks else None
-        boxes, *judged, descriptors = examine(
-            *found,
+        boxes, ious, similarity, descriptors = examine(
+            *(found.block3, found.block4, found.features3, found.features4),
             *(torch.cat(parts) for parts in zip(*(t.modulation for t in targets), strict=True)),
-            centre_xy,
+            found.centre_xy,
             target_wh,
             *((joined.mean3, joined.mean4, joined.known) if joined else (None, None, None)),
             cells=self._refine_boxes.window_cells(max(max(size) for size in sizes)),
         )
-        rows = torch.cat((torch.stack((peak, second, *judged), dim=1), boxes), dim=1).tolist()
+        signals = torch.stack((found.peak, found.second_peak, ious, similarity), dim=1)
+        rows = torch.cat((signals, boxes), dim=1).tolist()
         return [
             Sighting(
                 signals=_signals(target, *row[:4]),
                 box_xywh=region.to_image((row[4] - row[6] / 2, row[5] - row[7] / 2, *row[6:])),
                 region=region,
-                features=(found[2][index : index + 1], found[3][index : index + 1]),
-                descriptor=descriptors[index : index + 1] if looks else None,
+                features=(found.features3[one], found.features4[one]),
+                descriptor=descriptors[one] if looks else None,
             )
-            for index, (target, region, row) in enumerate(zip(targets, regions, rows, strict=True))
+            for target, region, row, one in zip(targets, regions, rows, _slices(rows), strict=True)
         ]
 
     def _search_regions(
@@ -127,8 +143,8 @@ class Localiser:
         target_wh: Tensor,
         window: Tensor,
         reach: Tensor | None,
-    ) -> tuple[Tensor, ...]:
-        """Trunk features, head features (two blocks each) and score peaks of search regions.
+    ) -> _Found:
+        """What is in search regions.
 
         `patches`: (B, 3, S, S); the kernel's parts as in `RegressorKernel`; the others as in
         `find_peaks`. All on the device, so that it may be captured; so is `_examine_finds`.
@@ -144,7 +160,7 @@ class Localiser:
             peaks = find_peaks(
                 scores, self._grid, target_wh, window, self._config.subgrid_peak, reach
             )
-        return *blocks, *features, peaks.score, peaks.centre_xy, peaks.second_score
+        return _Found(*blocks, *features, peaks.score, peaks.centre_xy, peaks.second_score)
 
     def _examine_finds(
         self,
@@ -212,6 +228,11 @@ def _signals(
     if target.appearances is not None:
         likeness = target.appearances.likeness(similarity)
     return Signals(peak, second_peak, predicted_iou, similarity, likeness)
+
+
+def _slices(rows: Sequence[object]) -> list[slice]:
+    """For each row the slice that keeps it a batch of one."""
+    return [slice(index, index + 1) for index in range(len(rows))]
 
 
 def _best_of_each(scores: list[float], owners: list[int]) -> list[int]:
