@@ -1,6 +1,9 @@
 """Record images with their tracks: a video, a contact sheet, a CSV file and a printed table.
 
-ros2 run dcfst_ros record_node --ros-args -r image:=/camera/image_raw -p folder:=my_run
+    ros2 run dcfst_ros record_node --ros-args -r image:=/camera/image_raw -p folder:=my_run
+
+With `-p await_tracker:=true` the recording begins when the tracker was heard, so that started
+together they miss no track.
 """
 
 from __future__ import annotations

@@ -325,8 +325,18 @@ def test_live_parameters_change_and_bad_ones_are_refused(shared: Bench) -> None:
         assert change("tracker.uncertain_threshold", 3.0) == (True, "")
         answers = shared.follow([scene(1), scene(2)])
         assert len(answers[-1].detections) == 0  # the new threshold is in force
+        assert change("tracker.uncertain_threshold", 0.0)[0]
+        assert change("tracker.box_refinement", True) == (True, "")
+
+        def is_refined() -> bool:
+            shared.follow([scene(3)])
+            last = shared.diagnostics[-1].status[0]
+            return "stage refine (ms)" in {item.key for item in last.values}
+
+        shared.until(is_refined, "a frame in which the box is refined")
     finally:
         assert change("tracker.uncertain_threshold", 0.0)[0]
+        assert change("tracker.box_refinement", False)[0]
 
 
 @pytest.mark.parametrize(
