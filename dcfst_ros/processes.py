@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TextIO
 
@@ -59,3 +61,33 @@ def stop(process: subprocess.Popen[bytes]) -> int:
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait()
+
+
+def remove_stale_shared_memory(folder: Path = Path("/dev/shm"), older_than_s: float = 60.0) -> int:
+    """Remove what killed ROS processes left of Fast DDS's shared memory; returns how many files.
+
+    A process that is killed cannot clean up, and whoever gets its ports later may lose messages.
+    Files that any process still has open or mapped are left alone, and so are new ones.
+    """
+    files = [*folder.glob("fastrtps_*"), *folder.glob("sem.fastrtps_*")]
+    used = _files_in_use() if files else set()
+    removed = 0
+    for path in files:
+        with contextlib.suppress(OSError):
+            if str(path) not in used and time.time() - path.stat().st_mtime > older_than_s:
+                path.unlink()
+                removed += 1
+    return removed
+
+
+def _files_in_use() -> set[str]:
+    """Files that the processes which may be looked at have open or mapped."""
+    used: set[str] = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            for link in (process / "fd").iterdir():
+                with contextlib.suppress(OSError):  # closed meanwhile
+                    used.add(os.readlink(link))
+        with contextlib.suppress(OSError):
+            used |= {line.split()[-1] for line in (process / "maps").read_text().splitlines()}
+    return used

@@ -30,6 +30,16 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def clean_shared_memory() -> Iterator[None]:
+    """Tests kill nodes; what these leave behind would trouble the tests of another session."""
+    from dcfst_ros.processes import remove_stale_shared_memory
+
+    remove_stale_shared_memory()
+    yield
+    remove_stale_shared_memory(older_than_s=0.0)
+
+
 def _bench(folder: Path, weights: Path) -> Bench:
     pytest.importorskip("rclpy")
     pytest.importorskip("vision_msgs")
