@@ -8,7 +8,7 @@ look that resembles none of those remembered is somebody else's. Not in the pape
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -68,9 +68,10 @@ class Appearances:
     def __init__(self, features: Features, box_xyxy: Tensor, capacity: int) -> None:
         """Begin with the box (1, 4), patch px, in the first frame's head features (1, ...)."""
         means = [block.float().mean(dim=(2, 3), keepdim=True) for block in features]
-        first = Looks(means[0], means[1], torch.empty(0)).describe(features, box_xyxy)
+        nothing = Looks(means[0], means[1], torch.empty(0))
+        first = nothing.describe(features, box_xyxy)
         # The first look fills the places of those to come: the greatest cosine is the same.
-        self.looks = Looks(means[0], means[1], first[:, None].expand(-1, capacity, -1))
+        self.looks = replace(nothing, known=first[:, None].expand(-1, capacity, -1))
         self._usual: float | None = None
 
     def likeness(self, similarity: float) -> float:
@@ -89,4 +90,4 @@ class Appearances:
         known = self.looks.known
         newest = torch.cat((known[:, 2:], descriptor[:, None]), dim=1)
         kept = torch.cat((known[:, :1], newest[:, : known.shape[1] - 1]), dim=1)
-        self.looks = Looks(self.looks.mean3, self.looks.mean4, kept)
+        self.looks = replace(self.looks, known=kept)

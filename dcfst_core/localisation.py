@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -123,15 +122,18 @@ class Localiser:
         )
         signals = torch.stack((found.peak, found.second_peak, ious, similarity), dim=1)
         rows = torch.cat((signals, boxes), dim=1).tolist()
+        views = zip(found.features3.split(1), found.features4.split(1), strict=True)
         return [
             Sighting(
                 signals=_signals(target, *row[:4]),
                 box_xywh=region.to_image((row[4] - row[6] / 2, row[5] - row[7] / 2, *row[6:])),
                 region=region,
-                features=(found.features3[one], found.features4[one]),
-                descriptor=descriptors[one] if looks else None,
+                features=features,
+                descriptor=descriptor if looks else None,
             )
-            for target, region, row, one in zip(targets, regions, rows, _slices(rows), strict=True)
+            for target, region, row, features, descriptor in zip(
+                targets, regions, rows, views, descriptors.split(1), strict=True
+            )
         ]
 
     def _search_regions(
@@ -228,11 +230,6 @@ def _signals(
     if target.appearances is not None:
         likeness = target.appearances.likeness(similarity)
     return Signals(peak, second_peak, predicted_iou, similarity, likeness)
-
-
-def _slices(rows: Sequence[object]) -> list[slice]:
-    """For each row the slice that keeps it a batch of one."""
-    return [slice(index, index + 1) for index in range(len(rows))]
 
 
 def _best_of_each(scores: list[float], owners: list[int]) -> list[int]:
