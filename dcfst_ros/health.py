@@ -17,6 +17,11 @@ LATENCY, RECEIVE, INSIDE = "stamp-to-publish", "stamp-to-receive", "receive-to-p
 TRACKER, OVERHEAD = "tracker", "convert and publish"
 
 
+def status_name(node_name: str) -> str:
+    """What the tracker of that fully qualified name is called in /diagnostics."""
+    return f"{node_name.lstrip('/')}: tracker"
+
+
 class RateMeter:
     """Events per second over a sliding window."""
 

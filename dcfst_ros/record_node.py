@@ -20,6 +20,7 @@ from vision_msgs.msg import Detection2DArray
 
 from dcfst_core.errors import DCFSTError
 from dcfst_core.image_messages import stamp_to_ns
+from dcfst_ros.health import status_name
 from dcfst_ros.qos import state_qos
 from dcfst_ros.recording import TrackRecorder
 from dcfst_ros.runner import describe, run_node, spin
@@ -50,7 +51,7 @@ class RecordNode(Node):
             Detection2DArray, "tracker/tracks", self._on_tracks, self._qos
         )
         if wait.value:
-            self._tracker = tracks.topic_name.rpartition("/")[0].lstrip("/")
+            self._awaited = status_name(tracks.topic_name.rpartition("/")[0])
             self.create_subscription(
                 DiagnosticArray, "/diagnostics", self._on_diagnostics, self._qos
             )
@@ -59,7 +60,7 @@ class RecordNode(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         names = [status.name for status in message.status]
-        if self._images is None and f"{self._tracker}: tracker" in names:
+        if self._images is None and self._awaited in names:
             self._take_images()
 
     def _take_images(self) -> None:

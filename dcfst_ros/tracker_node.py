@@ -35,7 +35,7 @@ from dcfst_core.image_messages import stamp_to_ns
 from dcfst_core.tracker import DEFAULT_TARGET_ID
 from dcfst_ros.conversions import class_id_of, detection_to_box
 from dcfst_ros.frame_buffer import FrameBuffer
-from dcfst_ros.health import Health, Limits
+from dcfst_ros.health import Health, Limits, status_name
 from dcfst_ros.image_input import ImageInput
 from dcfst_ros.outputs import TrackOutputs
 from dcfst_ros.parameter_server import (
@@ -232,7 +232,7 @@ class TrackerNode(LifecycleNode):
 
     def _publish_diagnostics(self) -> None:
         status = DiagnosticStatus(
-            name=f"{self.get_fully_qualified_name().lstrip('/')}: tracker",
+            name=status_name(self.get_fully_qualified_name()),
             hardware_id=self.settings.device,
         )
         session = self.session
