@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from dcfst_core.checkpoint import save_model
 from dcfst_core.evaluation.synthetic import SyntheticClip
-from dcfst_core.model import DCFSTNet
+from dcfst_core.network.checkpoint import save_model
+from dcfst_core.network.model import DCFSTNet
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ setup(
     zip_safe=False,
     entry_points={
         "console_scripts": [
-            "dcfst = dcfst_core.cli:main",
+            "dcfst = dcfst_core.cli.main:main",
             "tracker_node = dcfst_ros.tracker_node:main",
             "play_sequence_node = dcfst_ros.play_sequence_node:main",
             "record_node = dcfst_ros.record_node:main",
@@ -54,5 +54,6 @@ setup(
             "box_select_node = dcfst_ros.box_select_node:main",
             "synthetic_camera_node = dcfst_ros.synthetic_camera_node:main",
         ],
+        "dcfst.commands": ["bench.ros = dcfst_ros.bench_command:add_command"],
     },
 )

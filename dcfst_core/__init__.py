@@ -12,11 +12,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dcfst_core.checkpoint import load_model
-    from dcfst_core.config import TrackerConfig
     from dcfst_core.loading import choose_device, load_tracker
-    from dcfst_core.target import Track, TrackState
-    from dcfst_core.tracker import Tracker
+    from dcfst_core.network.checkpoint import load_model
+    from dcfst_core.track import Track, TrackState
+    from dcfst_core.tracking.config import TrackerConfig
+    from dcfst_core.tracking.tracker import Tracker
 
 __version__ = "0.1.0"
 __all__ = [
@@ -32,12 +32,12 @@ __all__ = [
 # Loaded at first use: importing PyTorch takes seconds, which a node that only draws or plays
 # should not wait for.
 _PLACES = {
-    "Track": "target",
-    "TrackState": "target",
-    "Tracker": "tracker",
-    "TrackerConfig": "config",
+    "Track": "track",
+    "TrackState": "track",
+    "Tracker": "tracking.tracker",
+    "TrackerConfig": "tracking.config",
     "choose_device": "loading",
-    "load_model": "checkpoint",
+    "load_model": "network.checkpoint",
     "load_tracker": "loading",
 }
 

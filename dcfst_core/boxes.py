@@ -1,4 +1,4 @@
-"""Box formats, clipping and overlap.
+"""Box formats: read, checked, clipped. Free of PyTorch, because light nodes use them too.
 
 The pixel convention of the whole project, stated once: coordinates are continuous, pixel index i
 covers [i, i + 1), its centre is i + 0.5, and an image of width W spans [0, W]. A box `xywh` has
@@ -11,47 +11,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
-
 from dcfst_core.errors import BoxError
 
 BoxXYWH = tuple[float, float, float, float]
 
 
-def xywh_to_xyxy(boxes_xywh: Tensor) -> Tensor:
-    """Convert boxes (..., 4) from left, top, width, height to left, top, right, bottom."""
-    xy, wh = boxes_xywh.split(2, dim=-1)
-    return torch.cat((xy, xy + wh), dim=-1)
+def parse_box(text: str) -> tuple[float, float, float, float]:
+    """Read `x,y,w,h`; BoxError where it is not four numbers.
 
-
-def xyxy_to_xywh(boxes_xyxy: Tensor) -> Tensor:
-    """Convert boxes (..., 4) from left, top, right, bottom to left, top, width, height."""
-    low, high = boxes_xyxy.split(2, dim=-1)
-    return torch.cat((low, high - low), dim=-1)
-
-
-def xywh_to_cxcywh(boxes_xywh: Tensor) -> Tensor:
-    """Convert boxes (..., 4) from left, top, width, height to centre and size."""
-    xy, wh = boxes_xywh.split(2, dim=-1)
-    return torch.cat((xy + wh / 2, wh), dim=-1)
-
-
-def cxcywh_to_xyxy(boxes_cxcywh: Tensor) -> Tensor:
-    """Convert boxes (..., 4) from centre and size to left, top, right, bottom."""
-    centre, wh = boxes_cxcywh.split(2, dim=-1)
-    return torch.cat((centre - wh / 2, centre + wh / 2), dim=-1)
-
-
-def iou_xyxy(a_xyxy: Tensor, b_xyxy: Tensor) -> Tensor:
-    """Intersection over union of two broadcastable sets of boxes (..., 4); empty boxes give 0."""
-    low = torch.maximum(a_xyxy[..., :2], b_xyxy[..., :2])
-    high = torch.minimum(a_xyxy[..., 2:], b_xyxy[..., 2:])
-    intersection = (high - low).clamp(min=0).prod(dim=-1)
-    area_a = (a_xyxy[..., 2:] - a_xyxy[..., :2]).clamp(min=0).prod(dim=-1)
-    area_b = (b_xyxy[..., 2:] - b_xyxy[..., :2]).clamp(min=0).prod(dim=-1)
-    union = area_a + area_b - intersection
-    return intersection / union.clamp(min=torch.finfo(union.dtype).tiny)
+    Whether it can be tracked (finite, positive, on the image) is for the tracker to say.
+    """
+    try:
+        x, y, w, h = (float(v) for v in text.replace(";", ",").split(","))
+    except ValueError:
+        raise BoxError(
+            f"expected a box as x,y,w,h (left, top, width, height in pixels), "
+            f"e.g. 120,80,64,48; got {text!r}"
+        ) from None
+    return (x, y, w, h)
 
 
 def centre_distance(a_xywh: BoxXYWH, b_xywh: BoxXYWH) -> float:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from dcfst_core.checkpoint import load_model
-from dcfst_core.config import TrackerConfig
-from dcfst_core.tracker import Tracker
+from dcfst_core.network.checkpoint import load_model
+from dcfst_core.tracking.config import TrackerConfig
+from dcfst_core.tracking.tracker import Tracker
 
 
 def choose_device(device: str | torch.device = "auto") -> torch.device:

@@ -28,8 +28,8 @@ from rclpy.executors import SingleThreadedExecutor
 from tqdm import tqdm
 
 from dcfst_core.errors import DCFSTError
-from dcfst_core.machine import describe_machine
-from dcfst_core.tables import format_table
+from dcfst_core.evaluation.tables import format_table
+from dcfst_core.inference.machine import describe_machine
 from dcfst_ros.health import OVERHEAD, RECEIVE, TRACKER
 from dcfst_ros.processes import private_environment, start, stop
 

@@ -23,10 +23,10 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from vision_msgs.msg import Detection2D, Detection2DArray
 
-from dcfst_core.drawing import draw_box, draw_label
 from dcfst_core.errors import DCFSTError
-from dcfst_core.image_messages import to_rgb
-from dcfst_core.video import Frame
+from dcfst_core.media.drawing import draw_box, draw_label
+from dcfst_core.media.image_messages import to_rgb
+from dcfst_core.media.video import Frame
 from dcfst_ros.box_selection import BoxSelection, Phase, Release, SendBox, Shown
 from dcfst_ros.conversions import detection_to_box, fill_bounding_box
 from dcfst_ros.frame_buffer import FrameBuffer

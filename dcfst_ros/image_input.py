@@ -10,7 +10,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind
 from sensor_msgs.msg import CompressedImage, Image
 
-from dcfst_core.image_messages import stamp_to_ns
+from dcfst_core.media.image_messages import stamp_to_ns
 from dcfst_ros.frame_buffer import FrameBuffer
 from dcfst_ros.health import Health
 from dcfst_ros.parameters import NodeSettings

@@ -13,8 +13,8 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray
 
 from dcfst_core import Track, TrackState
-from dcfst_core.drawing import draw_tracks
-from dcfst_core.image_messages import rgb_to_image
+from dcfst_core.media.drawing import draw_tracks
+from dcfst_core.media.image_messages import rgb_to_image
 from dcfst_ros.conversions import make_detection
 from dcfst_ros.health import Health
 from dcfst_ros.parameters import NodeSettings

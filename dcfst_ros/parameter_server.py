@@ -14,7 +14,7 @@ from rcl_interfaces.msg import (
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
-from dcfst_core.config import TrackerConfig
+from dcfst_core.tracking.config import TrackerConfig
 from dcfst_ros.parameters import (
     TRACKER_PREFIX,
     NodeSettings,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
-from dcfst_core.config import TrackerConfig, check_option, option
+from dcfst_core.tracking.config import TrackerConfig, check_option, option
 
 TRACKER_PREFIX = "tracker."
 PRESETS = ("default", "paper", "fast")

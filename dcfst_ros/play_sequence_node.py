@@ -21,10 +21,10 @@ from std_msgs.msg import Header
 from tqdm import tqdm
 from vision_msgs.msg import Detection2D, Detection2DArray
 
+from dcfst_core.boxes import parse_box
 from dcfst_core.errors import DCFSTError
-from dcfst_core.image_messages import rgb_to_image, stamp_to_ns
-from dcfst_core.parsing import parse_box
-from dcfst_core.video import Frame, FrameSource, open_frames
+from dcfst_core.media.image_messages import rgb_to_image, stamp_to_ns
+from dcfst_core.media.video import Frame, FrameSource, open_frames
 from dcfst_ros.conversions import fill_bounding_box
 from dcfst_ros.runner import describe, run_node
 

@@ -19,7 +19,7 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from dcfst_core.errors import DCFSTError
-from dcfst_core.image_messages import stamp_to_ns
+from dcfst_core.media.image_messages import stamp_to_ns
 from dcfst_ros.health import status_name
 from dcfst_ros.qos import state_qos
 from dcfst_ros.recording import TrackRecorder

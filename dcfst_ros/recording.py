@@ -11,9 +11,9 @@ from typing import Any, TextIO
 
 import cv2
 
-from dcfst_core.drawing import contact_sheet, draw_tracks, spread_indices
-from dcfst_core.image_messages import to_rgb
-from dcfst_core.video import Frame, VideoWriter
+from dcfst_core.media.drawing import contact_sheet, draw_tracks, spread_indices
+from dcfst_core.media.image_messages import to_rgb
+from dcfst_core.media.video import Frame, VideoWriter
 from dcfst_ros.conversions import BoxXYWH, detection_to_box
 from dcfst_ros.health import percentile
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 from dcfst_core import Tracker, TrackerConfig, TrackState
 from dcfst_core.errors import DCFSTError
-from dcfst_core.image_messages import to_rgb
-from dcfst_core.video import Frame
+from dcfst_core.media.image_messages import to_rgb
+from dcfst_core.media.video import Frame
 from dcfst_ros.frame_buffer import FrameBuffer, NotYetError, StampedFrame, StampError
 from dcfst_ros.session_events import FrameResult, InitReport, InitRequest, SessionListener
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dcfst_core.target import Track, TrackState
-from dcfst_core.video import Frame
+from dcfst_core.media.video import Frame
+from dcfst_core.track import Track, TrackState
 from dcfst_ros.conversions import BoxXYWH
 from dcfst_ros.frame_buffer import StampedFrame
 

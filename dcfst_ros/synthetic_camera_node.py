@@ -20,7 +20,7 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D
 
 from dcfst_core.evaluation.synthetic import SyntheticClip
-from dcfst_core.image_messages import rgb_to_image
+from dcfst_core.media.image_messages import rgb_to_image
 from dcfst_ros.conversions import make_detection
 from dcfst_ros.runner import describe, run_node, spin
 

@@ -29,10 +29,10 @@ except ImportError as error:
         "workspace with the one of your virtual environment: see 'Install' in the README."
     )
 from dcfst_core import Tracker, TrackState, choose_device
-from dcfst_core.checkpoint import load_model
 from dcfst_core.errors import BoxError, DCFSTError
-from dcfst_core.image_messages import stamp_to_ns
-from dcfst_core.tracker import DEFAULT_TARGET_ID
+from dcfst_core.media.image_messages import stamp_to_ns
+from dcfst_core.network.checkpoint import load_model
+from dcfst_core.tracking.tracker import DEFAULT_TARGET_ID
 from dcfst_ros.conversions import class_id_of, detection_to_box
 from dcfst_ros.frame_buffer import FrameBuffer
 from dcfst_ros.health import Health, Limits, status_name

@@ -18,11 +18,11 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import get_types_from_msg
 
 from dcfst_core import Tracker, TrackerConfig
-from dcfst_core.bags import VISION_MSGS, message_types
-from dcfst_core.checkpoint import load_model
-from dcfst_core.cli import main
+from dcfst_core.cli.main import main
 from dcfst_core.evaluation.synthetic import SyntheticClip
-from dcfst_core.video import open_frames
+from dcfst_core.media.bags import VISION_MSGS, message_types
+from dcfst_core.media.video import open_frames
+from dcfst_core.network.checkpoint import load_model
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP = SyntheticClip(frames=8, size=(160, 120), target=(24, 30), period=60)

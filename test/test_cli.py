@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 import torch
 
-from dcfst_core.cli import bench, main
+from dcfst_core.cli import bench
+from dcfst_core.cli.main import main
 from dcfst_core.evaluation.synthetic import SyntheticClip
-from dcfst_core.video import VideoWriter, open_frames
+from dcfst_core.media.video import VideoWriter, open_frames
 
 CLIP = SyntheticClip(frames=20, size=(160, 120), target=(24, 30), period=60)
 BOX = ",".join(f"{v:.1f}" for v in CLIP.boxes_xywh()[0])
@@ -312,7 +313,7 @@ def test_info_tells_versions_and_weights(untrained: str, tmp_path: Path, capsys)
 def test_settings_come_from_presets_files_and_assignments(
     untrained: str, tmp_path: Path, capsys, write_otb: Callable[..., str]
 ) -> None:
-    from dcfst_core.cli import build_parser
+    from dcfst_core.cli.main import build_parser
     from dcfst_core.cli.options import tracker_config
 
     def config(*arguments: str):

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dcfst_core import drawing
 from dcfst_core.errors import FrameError
+from dcfst_core.media import drawing
 
 
 def track(box: tuple[float, ...], state: str = "tracking", target_id: str = "target"):

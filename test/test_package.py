@@ -66,7 +66,7 @@ def check_modules(site: Path) -> None:
 def check_library(site: Path, cwd: Path) -> None:
     """The installed copy is importable on its own and finds its own weights."""
     code = (
-        "import dcfst_core, dcfst_core.checkpoint as c; print(dcfst_core.__file__);"
+        "import dcfst_core, dcfst_core.network.checkpoint as c; print(dcfst_core.__file__);"
         "print(c.default_weights_path())"
     )
     lines = run([sys.executable, "-c", code], cwd, PYTHONPATH=str(site)).split()

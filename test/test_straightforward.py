@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from dcfst_core import Tracker, TrackerConfig
+from dcfst_core.evaluation.straightforward import StraightforwardTracker
 from dcfst_core.evaluation.synthetic import SyntheticClip
-from dcfst_core.model import Architecture, DCFSTNet
-from dcfst_core.straightforward import StraightforwardTracker
+from dcfst_core.network.model import Architecture, DCFSTNet
 
 
 # Rounding is magnified by |X|^2 / lambda, squared in the normal equations of "gram": lambdas are

@@ -10,7 +10,7 @@ import pytest
 
 from dcfst_core.errors import DCFSTError, FrameError
 from dcfst_core.evaluation.synthetic import SyntheticClip
-from dcfst_core.video import VideoError, VideoWriter, open_frames, read_image
+from dcfst_core.media.video import VideoError, VideoWriter, open_frames, read_image
 
 CLIP = SyntheticClip(frames=30, size=(160, 120), target=(24, 30))
 

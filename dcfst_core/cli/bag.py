@@ -25,12 +25,12 @@ from dcfst_core.cli.options import (
 )
 from dcfst_core.cli.outputs import Outputs, Summary
 from dcfst_core.cli.track import step
-from dcfst_core.image_messages import ImageMessageError, stamp_to_ns, to_rgb
-from dcfst_core.video import Frame, VideoWriter
+from dcfst_core.media.image_messages import ImageMessageError, stamp_to_ns, to_rgb
+from dcfst_core.media.video import Frame, VideoWriter
 
 if TYPE_CHECKING:
-    from dcfst_core.bags import ImageBag
-    from dcfst_core.tracked_bag import TrackedBag
+    from dcfst_core.media.bags import ImageBag
+    from dcfst_core.media.tracked_bag import TrackedBag
 
 # As the node's init_stamp_tolerance_s.
 STAMP_TOLERANCE_NS = 5_000_000
@@ -75,8 +75,8 @@ def add_command(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do the work; returns the exit status."""
     try:
-        from dcfst_core.bags import ImageBag
-        from dcfst_core.tracked_bag import TrackedBag
+        from dcfst_core.media.bags import ImageBag
+        from dcfst_core.media.tracked_bag import TrackedBag
     except ImportError as error:
         raise OptionError(
             f"reading bags needs the package rosbags ({error}): {sys.executable} -m pip install "

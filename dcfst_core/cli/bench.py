@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
 import itertools
 import json
 import sys
@@ -13,27 +12,26 @@ from pathlib import Path
 from typing import Any
 
 import dcfst_core
-from dcfst_core.benchmark import Benchmark, document, measure
+from dcfst_core.boxes import BoxXYWH, parse_box
+from dcfst_core.cli.extensions import add_commands_of_others
 from dcfst_core.cli.options import (
     PRESETS,
     OptionError,
     add_tracker_options,
     apply_threads,
-    assignments,
     chosen_device,
     positive_int,
     tracker_config,
 )
-from dcfst_core.config import TrackerConfig
 from dcfst_core.evaluation.plots import plot_costs
+from dcfst_core.evaluation.speed import Benchmark, document, measure
+from dcfst_core.evaluation.straightforward import StraightforwardTracker
 from dcfst_core.evaluation.synthetic import SyntheticClip
-from dcfst_core.machine import describe_machine
-from dcfst_core.parsing import parse_box
-from dcfst_core.straightforward import StraightforwardTracker
-from dcfst_core.tables import format_table
-from dcfst_core.video import Frame, open_frames
+from dcfst_core.evaluation.tables import format_table
+from dcfst_core.inference.machine import describe_machine
+from dcfst_core.media.video import Frame, open_frames
+from dcfst_core.tracking.config import TrackerConfig
 
-Box = tuple[float, float, float, float]
 STRAIGHTFORWARD = "straightforward"
 
 
@@ -74,65 +72,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_tracker_options(parser)
     parser.set_defaults(run=run)
-    subjects = parser.add_subparsers(metavar="[ros]", help="measure what ROS adds instead")
-    _add_ros(subjects)
-
-
-def _add_ros(subjects: Any) -> None:
-    parser = subjects.add_parser(
-        "ros",
-        help="images received and the node's overhead, between processes on this machine",
-        description="Measure what ROS costs: a camera process publishes, the tracker node "
-        "receives and tracks. How many images arrive, and what the node adds to the bare tracker.",
-    )
-    parser.add_argument(
-        "--sizes",
-        nargs="+",
-        default=["640x480", "1280x720"],
-        metavar="WxH",
-        help="image sizes (640x480 1280x720)",
-    )
-    parser.add_argument(
-        "--reliability",
-        nargs="+",
-        choices=("reliable", "best_effort"),
-        default=["reliable", "best_effort"],
-        help="what the camera offers (both, one after the other)",
-    )
-    parser.add_argument("--rate", type=float, default=30.0, help="images per second (30)")
-    parser.add_argument("--seconds", type=float, default=20.0, help="length of each run (20)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (auto)")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="PARAMETER=VALUE",
-        help="a parameter of the tracker node, e.g. --set tracker_preset=fast; may be repeated",
-    )
-    parser.add_argument(
-        "--no-profile",
-        action="store_true",
-        help="with Fast DDS as it comes, without config/fastdds_images.xml",
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurement as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.set_defaults(run=run_ros)
-
-
-def run_ros(options: argparse.Namespace) -> int:
-    """Hand over to the ROS package, which this library does not import otherwise."""
-    options.parameters = assignments(options.set)
-    for size in options.sizes:
-        _size(size)
-    try:
-        ros = importlib.import_module("dcfst_ros.bench")
-    except ImportError as error:
-        raise OptionError(
-            f"bench ros needs ROS 2 for {sys.executable} ({error}): source the ROS install, or "
-            "use the environment that scripts/setup_env.py makes"
-        ) from error
-    status: int = ros.run(options)
-    return status
+    add_commands_of_others(parser, "bench", "measure something else")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -215,21 +155,22 @@ def _comparison(done: list[Benchmark], base: Benchmark) -> str:
     return format_table(("settings", "ms", "FPS", f"times {base.name}"), rows, digits=2)
 
 
-def _frames(options: argparse.Namespace) -> tuple[list[Frame], Box]:
+def _frames(options: argparse.Namespace) -> tuple[list[Frame], BoxXYWH]:
     """The frames to measure on, all in memory so that reading them costs nothing."""
     if options.video is not None:
         if options.init is None:
             raise OptionError("--video: expected --init x,y,w,h, the target in its first frame")
         with open_frames(options.video) as source:
             return list(itertools.islice(source, 120)), parse_box(options.init)
-    width, height = _size(options.size)
+    width, height = frame_size(options.size)
     side = min(width, height) // 6
     clip = SyntheticClip(frames=60, size=(width, height), target=(side, side))
     x, y, w, h = (float(v) for v in clip.boxes_xywh()[0])
     return list(clip), (x, y, w, h)
 
 
-def _size(text: str) -> tuple[int, int]:
+def frame_size(text: str) -> tuple[int, int]:
+    """Read `WIDTHxHEIGHT`; OptionError where it is not, or too small to track in."""
     try:
         width, height = (int(v) for v in text.lower().split("x"))
     except ValueError:
@@ -239,7 +180,7 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def _spread_boxes(box: Box, targets: int, frame: Frame) -> list[Box]:
+def _spread_boxes(box: BoxXYWH, targets: int, frame: Frame) -> list[BoxXYWH]:
     """The first box, and further ones of its size spread over the frame."""
     _, _, w, h = box
     height, width = frame.shape[:2]

@@ -22,7 +22,7 @@ from dcfst_core.evaluation.ablations import ablations
 from dcfst_core.evaluation.absence import AbsenceCase, absence_table, measure_absences
 from dcfst_core.evaluation.one_pass import run_one_pass
 from dcfst_core.evaluation.results import SequenceResult, load_result
-from dcfst_core.evaluation.sequences import Sequence as VideoSequence
+from dcfst_core.evaluation.sequences import AnnotatedSequence
 from dcfst_core.evaluation.summary import (
     Evaluation,
     auc_table,
@@ -31,7 +31,7 @@ from dcfst_core.evaluation.summary import (
     sequence_table,
 )
 from dcfst_core.evaluation.trackers import TrackerSpec
-from dcfst_core.machine import describe_machine
+from dcfst_core.inference.machine import describe_machine
 
 OPENCV_TRACKERS = ("mil", "csrt", "kcf", "nano", "vit")
 
@@ -133,7 +133,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _absences(
-    options: argparse.Namespace, sequences: Sequence[VideoSequence]
+    options: argparse.Namespace, sequences: Sequence[AnnotatedSequence]
 ) -> list[AbsenceCase]:
     cases = measure_absences(
         tracker_spec(options, options.name).build(), sequences, progress=not options.quiet
@@ -143,7 +143,7 @@ def _absences(
 
 
 def _all_results(
-    options: argparse.Namespace, sequences: Sequence[VideoSequence]
+    options: argparse.Namespace, sequences: Sequence[AnnotatedSequence]
 ) -> dict[str, dict[str, SequenceResult]]:
     """Results by tracker and sequence; the tracker under test comes first."""
     specs: list[TrackerSpec] = []
@@ -170,7 +170,7 @@ def _all_results(
     return found
 
 
-def _result_folder(folder: Path, sequences: Sequence[VideoSequence]) -> Path:
+def _result_folder(folder: Path, sequences: Sequence[AnnotatedSequence]) -> Path:
     if not folder.is_dir():
         raise OptionError(
             f"--compare: expected a folder of result files or one of {', '.join(OPENCV_TRACKERS)};"
@@ -191,7 +191,7 @@ def _print_tables(evaluations: Sequence[Evaluation]) -> None:
 
 
 def _print_calibration(
-    results: dict[str, SequenceResult], sequences: Sequence[VideoSequence]
+    results: dict[str, SequenceResult], sequences: Sequence[AnnotatedSequence]
 ) -> None:
     from dcfst_core.evaluation.calibration import calibrate
 

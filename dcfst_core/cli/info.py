@@ -8,9 +8,9 @@ import sys
 from typing import Any
 
 import dcfst_core
-from dcfst_core.checkpoint import default_weights_path, load_model
 from dcfst_core.errors import CheckpointError
-from dcfst_core.machine import describe_machine
+from dcfst_core.inference.machine import describe_machine
+from dcfst_core.network.checkpoint import default_weights_path, load_model
 
 
 def add_command(commands: Any) -> None:

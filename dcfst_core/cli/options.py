@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 import dcfst_core
-from dcfst_core.config import TrackerConfig
+from dcfst_core.boxes import parse_box
 from dcfst_core.errors import DCFSTError
-from dcfst_core.parsing import parse_box
-from dcfst_core.tracker import DEFAULT_TARGET_ID
+from dcfst_core.tracking.config import TrackerConfig
+from dcfst_core.tracking.tracker import DEFAULT_TARGET_ID
 
 PRESETS = ("paper", "default", "fast")
 

@@ -12,8 +12,8 @@ from typing import TextIO
 import cv2
 
 from dcfst_core import Track
-from dcfst_core.drawing import contact_sheet, draw_tracks, spread_indices
-from dcfst_core.video import Frame, VideoWriter
+from dcfst_core.media.drawing import contact_sheet, draw_tracks, spread_indices
+from dcfst_core.media.video import Frame, VideoWriter
 
 COLUMNS = ("frame", "target", "x", "y", "w", "h", "score", "state", "ms")
 SHEET_FRAMES = 12

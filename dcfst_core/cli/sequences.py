@@ -9,7 +9,7 @@ from pathlib import Path
 from dcfst_core.cli.options import chosen_device, positive_int, tracker_config
 from dcfst_core.evaluation.datasets import FORMATS, load_sequences
 from dcfst_core.evaluation.one_pass import truncate
-from dcfst_core.evaluation.sequences import Sequence as VideoSequence
+from dcfst_core.evaluation.sequences import AnnotatedSequence
 from dcfst_core.evaluation.trackers import TrackerSpec
 
 
@@ -26,7 +26,7 @@ def add_sequence_options(parser: argparse.ArgumentParser) -> None:
 
 def chosen_sequences(
     options: argparse.Namespace, names: Sequence[str] = ()
-) -> list[VideoSequence]:
+) -> list[AnnotatedSequence]:
     """The sequences of those options; `names`: only these, if any are given."""
     sequences = load_sequences(options.root, options.format, names)
     if options.frames is not None:

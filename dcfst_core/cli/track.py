@@ -23,7 +23,7 @@ from dcfst_core.cli.options import (
 )
 from dcfst_core.cli.outputs import COLUMNS, Outputs, Summary
 from dcfst_core.errors import FrameError
-from dcfst_core.video import Frame, FrameSource, VideoWriter, open_frames
+from dcfst_core.media.video import Frame, FrameSource, VideoWriter, open_frames
 
 
 def add_command(commands: Any) -> None:

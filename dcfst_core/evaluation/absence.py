@@ -17,10 +17,10 @@ from tqdm import tqdm
 from dcfst_core.evaluation.metrics import FloatArray, has_area, overlaps
 from dcfst_core.evaluation.one_pass import run_frames
 from dcfst_core.evaluation.results import SequenceResult
-from dcfst_core.evaluation.sequences import Sequence as VideoSequence
+from dcfst_core.evaluation.sequences import AnnotatedSequence
+from dcfst_core.evaluation.tables import format_table
 from dcfst_core.evaluation.trackers import OnlineTracker
-from dcfst_core.tables import format_table
-from dcfst_core.video import Frame, read_image
+from dcfst_core.media.video import Frame, read_image
 
 KINDS = ("removed", "covered", "cut")
 BEFORE = 30
@@ -55,7 +55,7 @@ class AbsenceCase:
 
 def measure_absences(
     tracker: OnlineTracker,
-    sequences: Sequence[VideoSequence],
+    sequences: Sequence[AnnotatedSequence],
     kinds: Sequence[str] = KINDS,
     progress: bool = True,
 ) -> list[AbsenceCase]:
@@ -87,7 +87,7 @@ def absence_span(frames: int) -> tuple[int, int]:
 
 
 def absence_frames(
-    sequence: VideoSequence, kind: str, start: int, stop: int, other: VideoSequence
+    sequence: AnnotatedSequence, kind: str, start: int, stop: int, other: AnnotatedSequence
 ) -> Iterator[Frame]:
     """Yield the sequence's RGB frames with its target absent in frames `start` to `stop` - 1."""
     hidden = _filled(sequence.truth_xywh)
@@ -108,7 +108,7 @@ def absence_frames(
 
 
 def judge_absence(
-    sequence: VideoSequence, kind: str, result: SequenceResult, start: int, stop: int
+    sequence: AnnotatedSequence, kind: str, result: SequenceResult, start: int, stop: int
 ) -> AbsenceCase:
     """Read off one run what it reported; `start`, `stop`: the absent frames."""
     iou = np.nan_to_num(overlaps(result.boxes_xywh, sequence.truth_xywh))

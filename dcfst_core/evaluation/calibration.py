@@ -10,9 +10,8 @@ from numpy.typing import ArrayLike
 
 from dcfst_core.evaluation.metrics import FloatArray, overlaps
 from dcfst_core.evaluation.results import SequenceResult
-from dcfst_core.evaluation.sequences import DatasetError
-from dcfst_core.evaluation.sequences import Sequence as VideoSequence
-from dcfst_core.tables import format_table
+from dcfst_core.evaluation.sequences import AnnotatedSequence, DatasetError
+from dcfst_core.evaluation.tables import format_table
 
 BINS = 10
 MISS = 0.1
@@ -71,7 +70,7 @@ class Calibration:
 
 
 def calibrate(
-    results: Mapping[str, SequenceResult], sequences: Sequence[VideoSequence]
+    results: Mapping[str, SequenceResult], sequences: Sequence[AnnotatedSequence]
 ) -> Calibration:
     """Gather scores and overlaps of every frame but the first of each sequence.
 

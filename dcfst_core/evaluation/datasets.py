@@ -17,8 +17,8 @@ import numpy as np
 
 from dcfst_core.evaluation.metrics import FloatArray
 from dcfst_core.evaluation.sequences import (
+    AnnotatedSequence,
     DatasetError,
-    Sequence,
     attribute_names,
     collect,
     hide,
@@ -39,7 +39,7 @@ LASOT_ATTRIBUTES = (
 OTB_FIRST_FRAME = {"david": 300}
 
 
-def load_otb(root: Path) -> list[Sequence]:
+def load_otb(root: Path) -> list[AnnotatedSequence]:
     """OTB2013/2015 and sets in its layout: `<seq>/img/*.jpg`, `<seq>/groundtruth_rect.txt`.
 
     Sequences may lie in folders of sets. A sequence with two targets (`groundtruth_rect.1.txt`,
@@ -48,12 +48,12 @@ def load_otb(root: Path) -> list[Sequence]:
     """
     files = [p for p in _find(root, "groundtruth_rect*.txt") if p.stat().st_size > 0]
 
-    def load(path: Path) -> Sequence:
+    def load(path: Path) -> AnnotatedSequence:
         folder = path.parent
         target = re.search(r"\.(\d)\.txt$", path.name)
         boxes = read_boxes(path, origin=1)
         frames = _otb_frames(folder.name, list_images(folder / "img"), len(boxes))
-        return Sequence(
+        return AnnotatedSequence(
             name=f"{folder.name}-{target[1]}" if target else folder.name,
             frames=frames,
             truth_xywh=match_lengths(folder.name, frames, boxes),
@@ -65,15 +65,15 @@ def load_otb(root: Path) -> list[Sequence]:
     return collect(files, load)
 
 
-def load_got10k(root: Path) -> list[Sequence]:
+def load_got10k(root: Path) -> list[AnnotatedSequence]:
     """GOT-10k: `[train|val|test/]<seq>/*.jpg`, `groundtruth.txt`, `absence.label`."""
 
-    def load(path: Path) -> Sequence:
+    def load(path: Path) -> AnnotatedSequence:
         folder = path.parent
         frames = list_images(folder)
         boxes = match_lengths(folder.name, frames, read_boxes(path))
         absent = read_flags(folder / "absence.label")
-        return Sequence(
+        return AnnotatedSequence(
             name=folder.name,
             frames=frames,
             truth_xywh=hide(boxes, absent, folder / "absence.label"),
@@ -83,20 +83,20 @@ def load_got10k(root: Path) -> list[Sequence]:
     return collect(_find(root, "groundtruth.txt"), load)
 
 
-def load_lasot(root: Path) -> list[Sequence]:
+def load_lasot(root: Path) -> list[AnnotatedSequence]:
     """LaSOT: `[<class>/]<class>-<n>/img/*.jpg`, `groundtruth.txt`, absence flags.
 
     Only the sequences named in `testing_set.txt` are taken where that file lies in the root.
     """
     names = _listed(root / "testing_set.txt")
 
-    def load(path: Path) -> Sequence:
+    def load(path: Path) -> AnnotatedSequence:
         folder = path.parent
         frames = list_images(folder / "img")
         boxes = match_lengths(folder.name, frames, read_boxes(path, origin=1))
         for flags in ("full_occlusion.txt", "out_of_view.txt"):
             boxes = hide(boxes, read_flags(folder / flags), folder / flags)
-        return Sequence(
+        return AnnotatedSequence(
             name=folder.name,
             frames=frames,
             truth_xywh=boxes,
@@ -109,7 +109,7 @@ def load_lasot(root: Path) -> list[Sequence]:
     return collect([f for f in files if not names or f.parent.name in names], load)
 
 
-def load_nfs(root: Path) -> list[Sequence]:
+def load_nfs(root: Path) -> list[AnnotatedSequence]:
     """Need for Speed: `<seq>/30/<seq>/*.jpg` and `<seq>/30/<seq>.txt`; 240 fps where 30 lacks.
 
     Lines hold `target x0 y0 x1 y1 frame lost occluded generated "class"`. The 30 fps files repeat
@@ -119,7 +119,7 @@ def load_nfs(root: Path) -> list[Sequence]:
     folders = folders or sorted({p.parent for p in root.glob("*/240/*.txt")})
     files = [p for folder in folders for p in folder.glob("*.txt") if p.with_suffix("").is_dir()]
 
-    def load(path: Path) -> Sequence:
+    def load(path: Path) -> AnnotatedSequence:
         frames = list_images(path.with_suffix(""))
         boxes = _nfs_boxes(path)
         if len(boxes) >= 7 * len(frames):
@@ -127,24 +127,24 @@ def load_nfs(root: Path) -> list[Sequence]:
         if len(frames) == len(boxes) + 1:  # several sequences end one box early
             frames = frames[: len(boxes)]
         boxes = match_lengths(path.stem, frames, boxes)
-        return Sequence(path.stem, frames, boxes, group=f"NfS{path.parent.name}")
+        return AnnotatedSequence(path.stem, frames, boxes, group=f"NfS{path.parent.name}")
 
     return collect(files, load)
 
 
-def load_trackingnet(root: Path) -> list[Sequence]:
+def load_trackingnet(root: Path) -> list[AnnotatedSequence]:
     """TrackingNet: `[TEST|TRAIN_n/]anno/<seq>.txt` and `frames/<seq>/*.jpg`."""
 
-    def load(path: Path) -> Sequence:
+    def load(path: Path) -> AnnotatedSequence:
         part = path.parent.parent
         frames = list_images(part / "frames" / path.stem)
         boxes = match_lengths(path.stem, frames, read_boxes(path))
-        return Sequence(path.stem, frames, boxes, group=part.name)
+        return AnnotatedSequence(path.stem, frames, boxes, group=part.name)
 
     return collect([*root.glob("anno/*.txt"), *root.glob("*/anno/*.txt")], load)
 
 
-def load_vot(root: Path) -> list[Sequence]:
+def load_vot(root: Path) -> list[AnnotatedSequence]:
     """VOT: `<seq>/groundtruth.txt`, images in `<seq>/color/` or `<seq>/`, `*.tag` attributes.
 
     Rectangles, polygons and masks alike become their bounding box. Only the sequences named in
@@ -153,7 +153,7 @@ def load_vot(root: Path) -> list[Sequence]:
     """
     names = _listed(root / "list.txt")
 
-    def load(path: Path) -> Sequence:
+    def load(path: Path) -> AnnotatedSequence:
         folder = path.parent
         colour = folder / "color"
         frames = list_images(colour if colour.is_dir() else folder)
@@ -162,13 +162,13 @@ def load_vot(root: Path) -> list[Sequence]:
             raise DatasetError(f"{path}: expected one region a line; the file is empty")
         tags = tuple(sorted(t.stem for t in folder.glob("*.tag") if read_flags(t).any()))
         boxes = match_lengths(folder.name, frames, boxes)
-        return Sequence(folder.name, frames, boxes, tags, _group(folder, root))
+        return AnnotatedSequence(folder.name, frames, boxes, tags, _group(folder, root))
 
     files = _find(root, "groundtruth.txt")
     return collect([f for f in files if not names or f.parent.name in names], load)
 
 
-FORMATS: dict[str, Callable[[Path], list[Sequence]]] = {
+FORMATS: dict[str, Callable[[Path], list[AnnotatedSequence]]] = {
     "otb": load_otb,
     "got10k": load_got10k,
     "lasot": load_lasot,
@@ -181,7 +181,7 @@ FORMATS: dict[str, Callable[[Path], list[Sequence]]] = {
 
 def load_sequences(
     root: str | Path, layout: str = "otb", only: Iterable[str] = ()
-) -> list[Sequence]:
+) -> list[AnnotatedSequence]:
     """Load a data set's sequences.
 
     `layout`: a key of `FORMATS`. `only`: names of sequences to keep (all when empty). Sequences of
@@ -217,7 +217,7 @@ def _group(folder: Path, root: Path) -> str:
     return "" if folder.parent == root or folder == root else folder.parent.name
 
 
-def _unique_names(sequences: list[Sequence]) -> list[Sequence]:
+def _unique_names(sequences: list[AnnotatedSequence]) -> list[AnnotatedSequence]:
     names = [s.name for s in sequences]
     return [
         replace(s, name=f"{s.group}-{s.name}") if s.group and names.count(s.name) > 1 else s

@@ -17,18 +17,21 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from dcfst_core.boxes import BoxXYWH
 from dcfst_core.evaluation.results import SequenceResult, is_done, load_result, save_result
-from dcfst_core.evaluation.sequences import Sequence as VideoSequence
-from dcfst_core.evaluation.trackers import Box, OnlineTracker, TrackerSpec
-from dcfst_core.machine import available_cores
-from dcfst_core.video import Frame, read_image
+from dcfst_core.evaluation.sequences import AnnotatedSequence
+from dcfst_core.evaluation.trackers import OnlineTracker, TrackerSpec
+from dcfst_core.inference.machine import available_cores
+from dcfst_core.media.video import Frame, read_image
 
 _worker_spec: TrackerSpec | None = None
 _worker_tracker: OnlineTracker | None = None
 
 
 def run_sequence(
-    tracker: OnlineTracker, sequence: VideoSequence, on_frame: Callable[[], object] | None = None
+    tracker: OnlineTracker,
+    sequence: AnnotatedSequence,
+    on_frame: Callable[[], object] | None = None,
 ) -> SequenceResult:
     """Run a tracker over one sequence; reading images does not count as its time."""
     frames = (read_image(path) for path in sequence.frames)
@@ -38,11 +41,11 @@ def run_sequence(
 def run_frames(
     tracker: OnlineTracker,
     frames: Iterable[Frame],
-    init_box_xywh: Box,
+    init_box_xywh: BoxXYWH,
     on_frame: Callable[[], object] | None = None,
 ) -> SequenceResult:
     """Run a tracker over RGB frames from a box (x, y, w, h in pixels) in the first of them."""
-    boxes: list[Box] = []
+    boxes: list[BoxXYWH] = []
     times_s: list[float] = []
     scores: list[float] = []
     states: list[str] = []
@@ -61,7 +64,7 @@ def run_frames(
     )
 
 
-def box_of(found: Any) -> Box:
+def box_of(found: Any) -> BoxXYWH:
     """Return the box x, y, w, h of what a tracker returned: a track or a plain box."""
     box = getattr(found, "box_xywh", found)
     x, y, w, h = (float(v) for v in box)
@@ -70,7 +73,7 @@ def box_of(found: Any) -> Box:
 
 def run_one_pass(
     spec: TrackerSpec,
-    sequences: Sequence[VideoSequence],
+    sequences: Sequence[AnnotatedSequence],
     out: Path,
     workers: int = 1,
     progress: bool = True,
@@ -96,8 +99,8 @@ def run_one_pass(
 
 
 def _run_here(
-    spec: TrackerSpec, todo: Iterable[VideoSequence], bar: Any
-) -> Iterable[tuple[VideoSequence, SequenceResult]]:
+    spec: TrackerSpec, todo: Iterable[AnnotatedSequence], bar: Any
+) -> Iterable[tuple[AnnotatedSequence, SequenceResult]]:
     tracker = None
     for sequence in todo:
         tracker = tracker or spec.build()
@@ -106,8 +109,8 @@ def _run_here(
 
 
 def _run_apart(
-    spec: TrackerSpec, todo: Sequence[VideoSequence], workers: int, bar: Any
-) -> Iterable[tuple[VideoSequence, SequenceResult]]:
+    spec: TrackerSpec, todo: Sequence[AnnotatedSequence], workers: int, bar: Any
+) -> Iterable[tuple[AnnotatedSequence, SequenceResult]]:
     """Run sequences in worker processes, the longest first, so that none is left for the end."""
     threads = max(1, available_cores() // workers)
     pool = ProcessPoolExecutor(
@@ -135,7 +138,7 @@ def _start_worker(spec: TrackerSpec, threads: int) -> None:
     _worker_spec = spec
 
 
-def _run_in_worker(sequence: VideoSequence) -> SequenceResult:
+def _run_in_worker(sequence: AnnotatedSequence) -> SequenceResult:
     global _worker_tracker
     assert _worker_spec is not None, "the pool's initializer sets it"
     # Built here and not in the initializer: an error there breaks the pool and hides its reason.
@@ -143,7 +146,7 @@ def _run_in_worker(sequence: VideoSequence) -> SequenceResult:
     return run_sequence(_worker_tracker, sequence)
 
 
-def truncate(sequence: VideoSequence, frames: int) -> VideoSequence:
+def truncate(sequence: AnnotatedSequence, frames: int) -> AnnotatedSequence:
     """Return the first `frames` frames of a sequence, for a quick look."""
     return replace(
         sequence, frames=sequence.frames[:frames], truth_xywh=sequence.truth_xywh[:frames]

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from dcfst_core.benchmark import Benchmark
 from dcfst_core.errors import DCFSTError
 from dcfst_core.evaluation.metrics import (
     CENTRE_THRESHOLDS_PX,
@@ -16,8 +15,9 @@ from dcfst_core.evaluation.metrics import (
     OVERLAP_THRESHOLDS,
     FloatArray,
 )
+from dcfst_core.evaluation.speed import Benchmark
 from dcfst_core.evaluation.summary import Evaluation
-from dcfst_core.machine import available_cores
+from dcfst_core.inference.machine import available_cores
 
 Pick = Callable[[Evaluation], FloatArray]
 Score = Callable[[Evaluation], float]

@@ -9,27 +9,26 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dcfst_core.drawing import (
-    STATE_COLOURS,
-    TRUTH_COLOUR,
-    contact_sheet,
-    draw_box,
-    spread_indices,
-)
 from dcfst_core.evaluation.calibration import calibrate
 from dcfst_core.evaluation.metrics import overlaps
 from dcfst_core.evaluation.plots import PlotsUnavailable, write_plots
 from dcfst_core.evaluation.results import SequenceResult
-from dcfst_core.evaluation.sequences import DatasetError
-from dcfst_core.evaluation.sequences import Sequence as VideoSequence
+from dcfst_core.evaluation.sequences import AnnotatedSequence, DatasetError
 from dcfst_core.evaluation.summary import (
     Evaluation,
     auc_table,
     comparison_table,
     sequence_table,
 )
-from dcfst_core.machine import describe_machine
-from dcfst_core.video import Frame, read_image
+from dcfst_core.inference.machine import describe_machine
+from dcfst_core.media.drawing import (
+    STATE_COLOURS,
+    TRUTH_COLOUR,
+    contact_sheet,
+    draw_box,
+    spread_indices,
+)
+from dcfst_core.media.video import Frame, read_image
 
 STRIP_FRAMES = 8
 STRIPS = 3
@@ -38,7 +37,7 @@ STRIPS = 3
 def write_report(
     evaluations: Sequence[Evaluation],
     results: Mapping[str, Mapping[str, SequenceResult]],
-    sequences: Sequence[VideoSequence],
+    sequences: Sequence[AnnotatedSequence],
     folder: Path,
 ) -> Path:
     """Write report.md and its images to a folder; returns the report's path.
@@ -69,7 +68,7 @@ def write_report(
     return path
 
 
-def filmstrip(sequence: VideoSequence, result: SequenceResult) -> Frame:
+def filmstrip(sequence: AnnotatedSequence, result: SequenceResult) -> Frame:
     """Eight frames side by side: predicted box in its state's colour, true box in white."""
     iou = overlaps(result.boxes_xywh, sequence.truth_xywh)
     cells, captions = [], []
@@ -94,7 +93,7 @@ def _plots(evaluations: Sequence[Evaluation], folder: Path) -> list[str]:
 
 
 def _calibration(
-    results: Mapping[str, SequenceResult], sequences: Sequence[VideoSequence]
+    results: Mapping[str, SequenceResult], sequences: Sequence[AnnotatedSequence]
 ) -> list[str]:
     try:
         return ["## Score and state against overlap", calibrate(results, sequences).text()]
@@ -105,7 +104,7 @@ def _calibration(
 def _filmstrips(
     evaluation: Evaluation,
     results: Mapping[str, SequenceResult],
-    sequences: Sequence[VideoSequence],
+    sequences: Sequence[AnnotatedSequence],
     folder: Path,
 ) -> list[str]:
     scored = [s for s in sequences if evaluation.scores[s.name].frames]

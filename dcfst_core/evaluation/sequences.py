@@ -11,7 +11,7 @@ import numpy as np
 
 from dcfst_core.errors import DCFSTError
 from dcfst_core.evaluation.metrics import FloatArray, has_area
-from dcfst_core.video import IMAGE_SUFFIXES, natural_key
+from dcfst_core.media.video import IMAGE_SUFFIXES, natural_key
 
 
 class DatasetError(DCFSTError, ValueError):
@@ -19,7 +19,7 @@ class DatasetError(DCFSTError, ValueError):
 
 
 @dataclass(frozen=True)
-class Sequence:
+class AnnotatedSequence:
     """A video with the true box of every frame.
 
     frames: one image file each. truth_xywh: (N, 4) float64 boxes in 0-based continuous pixels;
@@ -139,7 +139,9 @@ def attribute_names(path: Path, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(n for n, flag in zip(names, read_flags(path), strict=False) if flag)
 
 
-def collect(items: Iterable[Path], load: Callable[[Path], Sequence]) -> list[Sequence]:
+def collect(
+    items: Iterable[Path], load: Callable[[Path], AnnotatedSequence]
+) -> list[AnnotatedSequence]:
     """Load one sequence for each path, in natural order of the paths."""
     return [load(item) for item in sorted(items, key=lambda p: natural_key(str(p)))]
 

@@ -16,8 +16,8 @@ from dcfst_core.evaluation.metrics import (
     sequence_curves,
 )
 from dcfst_core.evaluation.results import SequenceResult
-from dcfst_core.evaluation.sequences import Sequence as VideoSequence
-from dcfst_core.tables import format_table
+from dcfst_core.evaluation.sequences import AnnotatedSequence
+from dcfst_core.evaluation.tables import format_table
 
 HEADERS = ("AUC", "P20", "Pnorm", "AO", "SR.5", "SR.75", "FPS")
 
@@ -54,7 +54,7 @@ class Evaluation:
 def evaluate(
     tracker: str,
     results: Mapping[str, SequenceResult],
-    sequences: Sequence[VideoSequence],
+    sequences: Sequence[AnnotatedSequence],
     include_first: bool = False,
 ) -> Evaluation:
     """Score a tracker's results; `results` holds one entry for each sequence name."""

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from dcfst_core.evaluation.metrics import FloatArray
-from dcfst_core.video import Frame
+from dcfst_core.media.video import Frame
 
 
 @dataclass(frozen=True)

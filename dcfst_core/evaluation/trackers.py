@@ -12,11 +12,14 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-import dcfst_core
+from dcfst_core.boxes import BoxXYWH
 from dcfst_core.errors import DCFSTError
-from dcfst_core.video import Frame
-
-Box = tuple[float, float, float, float]
+from dcfst_core.evaluation.plain_head import plain_feature_head
+from dcfst_core.loading import choose_device
+from dcfst_core.media.video import Frame
+from dcfst_core.network.checkpoint import default_weights_path, load_model
+from dcfst_core.tracking.config import TrackerConfig
+from dcfst_core.tracking.tracker import Tracker
 
 
 class OnlineTracker(Protocol):
@@ -26,7 +29,7 @@ class OnlineTracker(Protocol):
     `state`), or a plain box of 4 numbers x, y, w, h in pixels.
     """
 
-    def init(self, frame_rgb: Frame, box_xywh: Box) -> Any: ...
+    def init(self, frame_rgb: Frame, box_xywh: BoxXYWH) -> Any: ...
 
     def update(self, frame_rgb: Frame) -> Any: ...
 
@@ -42,7 +45,7 @@ class TrackerSpec:
     name: folder of its results. opencv: `mil`, `csrt`, `kcf`, `nano:BACKBONE.onnx,HEAD.onnx` or
     `vit:MODEL.onnx` for one of OpenCV's trackers, empty for DCFST. weights: None is the packaged
     file. config: all fields of a TrackerConfig. untrained_head: replace the learned embedding by
-    plain trunk features (see `ablations.plain_feature_head`).
+    plain trunk features (see `plain_head.plain_feature_head`).
     """
 
     name: str
@@ -56,35 +59,33 @@ class TrackerSpec:
         """Make the tracker; CheckpointError, ValueError or TrackerUnavailable when impossible."""
         if self.opencv:
             return OpenCVTracker(self.opencv)
-        from dcfst_core.evaluation.ablations import plain_feature_head
-
-        model = dcfst_core.load_model(self.weights)
+        model = load_model(self.weights)
         if self.untrained_head:
             model = plain_feature_head(model)
-        config = dcfst_core.TrackerConfig.from_dict(self.config)
-        return dcfst_core.Tracker(model, config, dcfst_core.choose_device(self.device))
+        config = TrackerConfig.from_dict(self.config)
+        return Tracker(model, config, choose_device(self.device))
 
     def fingerprint(self) -> str:
         """Digest of everything that decides the boxes: settings, weights, code, kind of device."""
         described: dict[str, Any] = {"opencv": self.opencv, "cv2": cv2.__version__}
         if not self.opencv:
-            weights = self.weights or dcfst_core.checkpoint.default_weights_path()
+            weights = self.weights or default_weights_path()
             described = {
                 "config": self.config,
                 "weights": _digest([Path(weights)]),
                 "untrained_head": self.untrained_head,
-                "code": _digest(sorted(Path(dcfst_core.__file__).parent.glob("*.py"))),
-                "device": dcfst_core.choose_device(self.device).type,
+                "code": _code_digest(),
+                "device": choose_device(self.device).type,
             }
         text = json.dumps(described, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
-class Sighting:
+class OpenCVTrack:
     """What an OpenCV tracker says of one frame."""
 
-    box_xywh: Box
+    box_xywh: BoxXYWH
     score: float
     state: str
 
@@ -99,27 +100,27 @@ class OpenCVTracker:
     def __init__(self, kind: str) -> None:
         self._make = _opencv_factory(kind)
         self._tracker: Any = None
-        self._box: Box = (0.0, 0.0, 0.0, 0.0)
+        self._box: BoxXYWH = (0.0, 0.0, 0.0, 0.0)
 
-    def init(self, frame_rgb: Frame, box_xywh: Box) -> Sighting:
+    def init(self, frame_rgb: Frame, box_xywh: BoxXYWH) -> OpenCVTrack:
         """Start on a box (x, y, w, h in pixels), rounded to the whole pixels OpenCV takes."""
         x, y, w, h = (round(v) for v in box_xywh)
         self._tracker = self._make()
         self._tracker.init(_bgr(frame_rgb), (x, y, max(w, 1), max(h, 1)))
         self._box = box_xywh
-        return Sighting(box_xywh, float("nan"), "tracking")
+        return OpenCVTrack(box_xywh, float("nan"), "tracking")
 
-    def update(self, frame_rgb: Frame) -> Sighting:
+    def update(self, frame_rgb: Frame) -> OpenCVTrack:
         """Find the target in the next frame."""
         found, box = self._tracker.update(_bgr(frame_rgb))
         if not found:
-            return Sighting(self._box, 0.0, "lost")
+            return OpenCVTrack(self._box, 0.0, "lost")
         x, y, w, h = (float(v) for v in box)
         self._box = (x, y, w, h)
         give_score = getattr(self._tracker, "getTrackingScore", None)
         score = float(give_score()) if give_score else -1.0
         # OpenCV's base class answers -1 for trackers that have no score.
-        return Sighting(self._box, score if score >= 0 else float("nan"), "tracking")
+        return OpenCVTrack(self._box, score if score >= 0 else float("nan"), "tracking")
 
 
 def _opencv_factory(kind: str) -> Callable[[], Any]:
@@ -158,6 +159,17 @@ def _opencv_factory(kind: str) -> Callable[[], Any]:
 
 def _bgr(frame_rgb: Frame) -> Frame:
     return np.asarray(cv2.cvtColor(frame_rgb, cv2.COLOR_RGB2BGR), dtype=np.uint8)
+
+
+def _code_digest() -> str:
+    """Of all code that decides a box."""
+    package = Path(__file__).parents[1]
+    files = [
+        path
+        for part in ("network", "inference", "tracking")
+        for path in (package / part).glob("*.py")
+    ]
+    return _digest(sorted(files))
 
 
 def _digest(paths: list[Path]) -> str:

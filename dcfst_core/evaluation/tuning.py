@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfst_core.config import TrackerConfig
 from dcfst_core.evaluation.one_pass import run_one_pass
-from dcfst_core.evaluation.sequences import Sequence as VideoSequence
+from dcfst_core.evaluation.sequences import AnnotatedSequence
 from dcfst_core.evaluation.summary import evaluate
+from dcfst_core.evaluation.tables import format_table
 from dcfst_core.evaluation.trackers import TrackerSpec
-from dcfst_core.tables import format_table
+from dcfst_core.tracking.config import TrackerConfig
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Trial:
 def tune(
     spec: TrackerSpec,
     space: Sequence[Dimension],
-    sequences: Sequence[VideoSequence],
+    sequences: Sequence[AnnotatedSequence],
     trials: int,
     out: Path,
     progress: bool = True,

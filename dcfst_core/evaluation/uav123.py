@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from dcfst_core.evaluation.sequences import (
+    AnnotatedSequence,
     DatasetError,
-    Sequence,
     attribute_names,
     collect,
     list_images,
@@ -20,7 +20,7 @@ UAV123_ATTRIBUTES = (
 )
 
 
-def load_uav123(root: Path) -> list[Sequence]:
+def load_uav123(root: Path) -> list[AnnotatedSequence]:
     """UAV123, UAV123_10fps, UAV20L: `anno/<set>/<seq>.txt`, `data_seq/<set>/<folder>/*.jpg`.
 
     Sequences that are parts of one recording (`car1_1`) need the start and end frames of the
@@ -28,7 +28,7 @@ def load_uav123(root: Path) -> list[Sequence]:
     """
     ranges = _uav123_ranges(root)
 
-    def load(path: Path) -> Sequence:
+    def load(path: Path) -> AnnotatedSequence:
         boxes = read_boxes(path, origin=1)
         folder, first, last = ranges.get(path.stem, (path.stem, None, None))
         frames = list_images(_uav123_folder(root, path.parent.name, folder))
@@ -41,7 +41,7 @@ def load_uav123(root: Path) -> list[Sequence]:
             )
         flags = path.parent / "att" / path.name
         attributes = attribute_names(flags, UAV123_ATTRIBUTES)
-        return Sequence(path.stem, frames, boxes, attributes, path.parent.name, origin=1)
+        return AnnotatedSequence(path.stem, frames, boxes, attributes, path.parent.name, origin=1)
 
     return collect(root.glob("anno/*/*.txt"), load)
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from dcfst_core import Track, Tracker
 from dcfst_core.errors import DCFSTError
-from dcfst_core.video import read_image
+from dcfst_core.media.video import read_image
 
 
 class TraxUnavailable(DCFSTError, RuntimeError):

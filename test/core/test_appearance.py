@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dcfst_core.appearance import Appearances, Looks
+from dcfst_core.tracking.looks import Appearances, Looks
 
 BOX = torch.tensor([[100.0, 120.0, 180.0, 170.0]])
 ELSEWHERE = torch.tensor([[30.0, 200.0, 110.0, 250.0]])

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dcfst_core import load_tracker
-from dcfst_core.checkpoint import load_model, save_model
 from dcfst_core.errors import CheckpointError
-from dcfst_core.model import Architecture, DCFSTNet
+from dcfst_core.network.checkpoint import load_model, save_model
+from dcfst_core.network.model import Architecture, DCFSTNet
 
 
 @pytest.fixture(scope="module")

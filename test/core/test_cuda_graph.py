@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from dcfst_core import Tracker, TrackerConfig
-from dcfst_core.checkpoint import load_model
-from dcfst_core.cuda_graph import GraphedStage
 from dcfst_core.evaluation.synthetic import SyntheticClip
+from dcfst_core.inference.cuda_graph import GraphedStage
+from dcfst_core.network.checkpoint import load_model
 
 CLIP = SyntheticClip(frames=8, size=(320, 240), target=(40, 48), period=40)
 SECOND_BOX = (30.0, 150.0, 50.0, 40.0)

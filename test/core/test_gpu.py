@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from dcfst_core import Track, Tracker, TrackerConfig
-from dcfst_core.checkpoint import load_model
 from dcfst_core.evaluation.synthetic import SyntheticClip
+from dcfst_core.network.checkpoint import load_model
 
 pytestmark = [
     pytest.mark.gpu,

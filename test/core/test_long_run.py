@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from dcfst_core import Tracker, TrackerConfig
-from dcfst_core.checkpoint import load_model
 from dcfst_core.evaluation.synthetic import SyntheticClip
-from dcfst_core.machine import resident_memory_mib
+from dcfst_core.inference.machine import resident_memory_mib
+from dcfst_core.network.checkpoint import load_model
 
 FRAMES = 10_000
 

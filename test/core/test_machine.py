@@ -6,7 +6,7 @@ import platform
 
 import pytest
 
-from dcfst_core.machine import describe_machine, has_fast_bfloat16
+from dcfst_core.inference.machine import describe_machine, has_fast_bfloat16
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,14 @@ import math
 import pytest
 import torch
 
-from dcfst_core.config import TrackerConfig
-from dcfst_core.embedding import RegressorKernel
-from dcfst_core.memory import SampleMemory
-from dcfst_core.patch import SearchRegion
-from dcfst_core.ridge import ridge_solve
-from dcfst_core.search import choose_regions
-from dcfst_core.target import Signals, Target, TrackState
+from dcfst_core.network.embedding import RegressorKernel
+from dcfst_core.network.ridge import ridge_solve
+from dcfst_core.track import Signals, TrackState
+from dcfst_core.tracking.config import TrackerConfig
+from dcfst_core.tracking.memory import SampleMemory
+from dcfst_core.tracking.patch import SearchRegion
+from dcfst_core.tracking.search import choose_regions
+from dcfst_core.tracking.target import Target
 
 
 def samples(seed: int, copies: int = 1) -> tuple[torch.Tensor, torch.Tensor]:

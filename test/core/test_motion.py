@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from dcfst_core.motion import Motion
-from dcfst_core.peaks import find_peaks
-from dcfst_core.samples import SampleGrid
+from dcfst_core.network.samples import SampleGrid
+from dcfst_core.tracking.motion import Motion
+from dcfst_core.tracking.peaks import find_peaks
 
 GRID = SampleGrid(31, 8.0, 288)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dcfst_core.inference import InferenceNet
-from dcfst_core.iou_net import IoUNet
-from dcfst_core.model import DCFSTNet
-from dcfst_core.samples import SampleGrid
+from dcfst_core.inference.net import InferenceNet
+from dcfst_core.network.iou_net import IoUNet
+from dcfst_core.network.model import DCFSTNet
+from dcfst_core.network.samples import SampleGrid
 
 GRID = SampleGrid(31, 8.0, 288)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dcfst_core.errors import FrameError
-from dcfst_core.patch import (
+from dcfst_core.tracking.patch import (
     SearchRegion,
     check_frame,
     crop_region,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dcfst_core.prroi_pool import bin_means, prroi_pool, prroi_pool_grid, prroi_score_grid
+from dcfst_core.network.prroi_pool import bin_means, prroi_pool, prroi_pool_grid, prroi_score_grid
 
 H, W = 9, 12
 ROIS = {

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dcfst_core.boxes import cxcywh_to_xyxy, iou_xyxy, xywh_to_xyxy
-from dcfst_core.config import TrackerConfig
-from dcfst_core.inference import InferenceNet
-from dcfst_core.iou_net import Features
-from dcfst_core.model import DCFSTNet
-from dcfst_core.prroi_pool import bin_means, bin_means_and_slopes
-from dcfst_core.refinement import BoxRefiner, refine_boxes
-from dcfst_core.straightforward import AutogradField, StraightforwardNet
+from dcfst_core.evaluation.straightforward import AutogradField, StraightforwardNet
+from dcfst_core.inference.net import InferenceNet
+from dcfst_core.network.box_tensors import cxcywh_to_xyxy, iou_xyxy, xywh_to_xyxy
+from dcfst_core.network.iou_net import Features
+from dcfst_core.network.model import DCFSTNet
+from dcfst_core.network.prroi_pool import bin_means, bin_means_and_slopes
+from dcfst_core.tracking.config import TrackerConfig
+from dcfst_core.tracking.refinement import BoxRefiner, refine_boxes
 
 CPU = torch.device("cpu")
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dcfst_core.errors import SolverError
-from dcfst_core.ridge import (
+from dcfst_core.network.ridge import (
     ridge_solve,
     ridge_solve_dual,
     ridge_solve_primal,

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from dcfst_core.peaks import find_peaks
-from dcfst_core.prroi_pool import prroi_pool, prroi_pool_grid
-from dcfst_core.samples import SampleGrid
+from dcfst_core.network.prroi_pool import prroi_pool, prroi_pool_grid
+from dcfst_core.network.samples import SampleGrid
+from dcfst_core.tracking.peaks import find_peaks
 
 GRID = SampleGrid(31, 8.0, 288)
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from dcfst_core import Tracker, TrackerConfig, TrackState, load_tracker
-from dcfst_core.checkpoint import load_model
 from dcfst_core.errors import BoxError, FrameError
-from dcfst_core.model import DCFSTNet
+from dcfst_core.network.checkpoint import load_model
+from dcfst_core.network.model import DCFSTNet
 
 MODEL = load_model()
 CONFIG = replace(TrackerConfig.default(), precision="float32")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from dcfst_core.config import TrackerConfig
-from dcfst_core.evaluation.ablations import _spreads, ablations, plain_feature_head
+from dcfst_core.evaluation.ablations import ablations
+from dcfst_core.evaluation.plain_head import _spreads, plain_feature_head
 from dcfst_core.evaluation.trackers import TrackerSpec
-from dcfst_core.model import DCFSTNet
+from dcfst_core.network.model import DCFSTNet
+from dcfst_core.tracking.config import TrackerConfig
 
 
 def test_each_ablation_changes_one_thing() -> None:

@@ -14,10 +14,10 @@ from dcfst_core.evaluation import absence, calibration
 from dcfst_core.evaluation.one_pass import run_sequence
 from dcfst_core.evaluation.report import write_report
 from dcfst_core.evaluation.results import SequenceResult
-from dcfst_core.evaluation.sequences import DatasetError, Sequence
+from dcfst_core.evaluation.sequences import AnnotatedSequence, DatasetError
 from dcfst_core.evaluation.summary import evaluate
 from dcfst_core.evaluation.synthetic import SyntheticClip
-from dcfst_core.video import read_image
+from dcfst_core.media.video import read_image
 
 
 class Blind:
@@ -31,14 +31,14 @@ class Blind:
         return self.track
 
 
-def make_sequence(folder: Path, name: str, frames: int = 70, seed: int = 0) -> Sequence:
+def make_sequence(folder: Path, name: str, frames: int = 70, seed: int = 0) -> AnnotatedSequence:
     clip = SyntheticClip(frames, (160, 120), (24, 30), seed=seed, period=70)
     folder.mkdir(parents=True)
     paths = []
     for i, frame in enumerate(clip):
         paths.append(folder / f"{i:04d}.png")
         cv2.imwrite(str(paths[-1]), frame[..., ::-1])
-    return Sequence(name, tuple(paths), clip.boxes_xywh(), group="synthetic")
+    return AnnotatedSequence(name, tuple(paths), clip.boxes_xywh(), group="synthetic")
 
 
 def test_rank_correlation_is_spearmans() -> None:

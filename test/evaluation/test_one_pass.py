@@ -16,7 +16,7 @@ import pytest
 from dcfst_core.errors import CheckpointError
 from dcfst_core.evaluation import one_pass, results, trackers
 from dcfst_core.evaluation.datasets import load_sequences
-from dcfst_core.evaluation.sequences import DatasetError, Sequence
+from dcfst_core.evaluation.sequences import AnnotatedSequence, DatasetError
 from dcfst_core.evaluation.summary import comparison_table, evaluate, sequence_table
 from dcfst_core.evaluation.trackers import OpenCVTracker, TrackerSpec, TrackerUnavailable
 
@@ -32,12 +32,12 @@ class StaticTracker:
 
 
 @pytest.fixture
-def otb(tmp_path: Path, write_otb: Callable[..., str]) -> list[Sequence]:
+def otb(tmp_path: Path, write_otb: Callable[..., str]) -> list[AnnotatedSequence]:
     return load_sequences(write_otb(tmp_path / "otb", frames=12))
 
 
 def test_a_tracker_that_works_scores_high_and_one_that_stands_low(
-    template_tracker: type[Any], otb: list[Sequence]
+    template_tracker: type[Any], otb: list[AnnotatedSequence]
 ) -> None:
     evaluations = []
     for name, tracker in (("template", template_tracker()), ("static", StaticTracker())):
@@ -57,7 +57,7 @@ def test_a_tracker_that_works_scores_high_and_one_that_stands_low(
 
 
 def test_results_are_in_the_got10k_layout_and_read_back(
-    template_tracker: type[Any], tmp_path: Path, otb: list[Sequence]
+    template_tracker: type[Any], tmp_path: Path, otb: list[AnnotatedSequence]
 ) -> None:
     run = one_pass.run_sequence(template_tracker(), otb[0])
     results.save_result(tmp_path / "out", "t", otb[0], run, "abc")
@@ -73,7 +73,7 @@ def test_results_are_in_the_got10k_layout_and_read_back(
 
 
 def test_flat_files_of_other_trackers_are_read_and_checked(
-    tmp_path: Path, otb: list[Sequence]
+    tmp_path: Path, otb: list[AnnotatedSequence]
 ) -> None:
     rows = otb[0].truth_xywh + np.array([1, 1, 0, 0])
     np.savetxt(tmp_path / "A.txt", rows, delimiter="\t")
@@ -90,7 +90,7 @@ def test_flat_files_of_other_trackers_are_read_and_checked(
 def test_a_run_resumes_and_a_change_runs_again(
     template_tracker: type[Any],
     tmp_path: Path,
-    otb: list[Sequence],
+    otb: list[AnnotatedSequence],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     builds: list[str] = []
@@ -121,7 +121,7 @@ def test_a_run_resumes_and_a_change_runs_again(
 def test_ctrl_c_keeps_the_finished_sequences(
     template_tracker: type[Any],
     tmp_path: Path,
-    otb: list[Sequence],
+    otb: list[AnnotatedSequence],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Interrupted(template_tracker):
@@ -141,7 +141,9 @@ def test_ctrl_c_keeps_the_finished_sequences(
     assert not results.is_done(tmp_path, "mil", otb[1], spec.fingerprint())
 
 
-def test_worker_processes_give_the_same_boxes(tmp_path: Path, otb: list[Sequence]) -> None:
+def test_worker_processes_give_the_same_boxes(
+    tmp_path: Path, otb: list[AnnotatedSequence]
+) -> None:
     spec = TrackerSpec("mil", opencv="mil")
     apart = one_pass.run_one_pass(spec, otb, tmp_path / "apart", workers=2, progress=False)
     assert sorted(p.name for p in (tmp_path / "apart" / "mil").iterdir()) == ["A", "B"]
@@ -150,13 +152,15 @@ def test_worker_processes_give_the_same_boxes(tmp_path: Path, otb: list[Sequence
     assert evaluation.mean.ao > 0.3
 
 
-def test_an_error_in_a_worker_keeps_its_reason(tmp_path: Path, otb: list[Sequence]) -> None:
+def test_an_error_in_a_worker_keeps_its_reason(
+    tmp_path: Path, otb: list[AnnotatedSequence]
+) -> None:
     spec = TrackerSpec("d", weights=str(tmp_path / "missing.safetensors"))
     with pytest.raises(CheckpointError, match="expected a weights file at"):
         one_pass.run_one_pass(spec, otb[:1], tmp_path, workers=2, progress=False)
 
 
-def test_opencv_trackers_follow_and_say_what_is_missing(otb: list[Sequence]) -> None:
+def test_opencv_trackers_follow_and_say_what_is_missing(otb: list[AnnotatedSequence]) -> None:
     run = one_pass.run_sequence(OpenCVTracker("mil"), otb[0])
     assert evaluate("mil", {"A": run}, otb[:1]).mean.ao > 0.3
     assert np.isnan(run.scores[1:]).all()  # MIL has none

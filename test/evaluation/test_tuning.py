@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dcfst_core.config import TrackerConfig
 from dcfst_core.evaluation.tuning import Dimension, Trial, cross_validate, tune
+from dcfst_core.tracking.config import TrackerConfig
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,11 @@ def test_trials_are_kept_and_a_second_run_goes_on(
 ) -> None:
     from dcfst_core.evaluation import tuning
     from dcfst_core.evaluation.results import SequenceResult
-    from dcfst_core.evaluation.sequences import Sequence
+    from dcfst_core.evaluation.sequences import AnnotatedSequence
     from dcfst_core.evaluation.trackers import TrackerSpec
 
     truth = np.tile([10.0, 10, 20, 20], (5, 1))
-    sequences = [Sequence(name, (Path("x"),) * 5, truth) for name in ("a", "b")]
+    sequences = [AnnotatedSequence(name, (Path("x"),) * 5, truth) for name in ("a", "b")]
     ran: list[str] = []
 
     def off_by_the_rate(spec: TrackerSpec, todo: list, *_: object, **__: object) -> dict:

@@ -21,8 +21,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained network: these tests are about the node, not about tracking well."""
     import torch
 
-    from dcfst_core.checkpoint import save_model
-    from dcfst_core.model import DCFSTNet
+    from dcfst_core.network.checkpoint import save_model
+    from dcfst_core.network.model import DCFSTNet
 
     path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
     torch.manual_seed(0)

@@ -21,7 +21,7 @@ from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 from vision_msgs.msg import Detection2D, Detection2DArray
 
-from dcfst_core.image_messages import rgb_to_image, stamp_to_ns
+from dcfst_core.media.image_messages import rgb_to_image, stamp_to_ns
 from dcfst_ros.conversions import fill_bounding_box
 from dcfst_ros.qos import state_qos
 

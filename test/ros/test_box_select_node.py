@@ -17,7 +17,7 @@ pytestmark = pytest.mark.ros
 from ros_bench import WAIT_S, Bench, scene  # noqa: E402
 from vision_msgs.msg import Detection2D  # noqa: E402
 
-from dcfst_core.image_messages import stamp_to_ns  # noqa: E402
+from dcfst_core.media.image_messages import stamp_to_ns  # noqa: E402
 from dcfst_ros.conversions import detection_to_box  # noqa: E402
 
 LEFT = "1"

@@ -19,7 +19,7 @@ from std_msgs.msg import Header  # noqa: E402
 from vision_msgs.msg import Detection2D  # noqa: E402
 from visualization_msgs.msg import Marker  # noqa: E402
 
-from dcfst_core.image_messages import stamp_to_ns  # noqa: E402
+from dcfst_core.media.image_messages import stamp_to_ns  # noqa: E402
 from dcfst_ros.conversions import detection_to_box  # noqa: E402
 
 HAS_TF2 = importlib.util.find_spec("tf2_ros") is not None

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dcfst_core.errors import BoxError
-from dcfst_core.image_messages import (
+from dcfst_core.media.image_messages import (
     ENCODINGS,
     ImageMessageError,
     compressed_to_rgb,

@@ -21,9 +21,9 @@ from rosbags.rosbag2 import StoragePlugin, Writer  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from vision_msgs.msg import Detection2DArray  # noqa: E402
 
-from dcfst_core.bags import message_types  # noqa: E402
-from dcfst_core.cli import main  # noqa: E402
-from dcfst_core.image_messages import rgb_to_image, stamp_to_ns  # noqa: E402
+from dcfst_core.cli.main import main  # noqa: E402
+from dcfst_core.media.bags import message_types  # noqa: E402
+from dcfst_core.media.image_messages import rgb_to_image, stamp_to_ns  # noqa: E402
 
 FRAMES = [scene(index) for index in range(9)]
 INIT = ["--init", ",".join(map(str, BOX)), "--device", "cpu", "--threads", "1", "--quiet"]

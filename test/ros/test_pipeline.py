@@ -16,7 +16,7 @@ pytestmark = pytest.mark.ros
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
 from ros_bench import BLIND, BOX, WAIT_S, Bench, NodeProcess, scene  # noqa: E402
 
-from dcfst_core.video import VideoWriter, open_frames  # noqa: E402
+from dcfst_core.media.video import VideoWriter, open_frames  # noqa: E402
 
 FRAMES = 14
 

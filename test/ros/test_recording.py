@@ -15,7 +15,7 @@ pytestmark = pytest.mark.ros
 from sensor_msgs.msg import Image  # noqa: E402
 from vision_msgs.msg import Detection2D, ObjectHypothesisWithPose  # noqa: E402
 
-from dcfst_core.image_messages import rgb_to_image  # noqa: E402
+from dcfst_core.media.image_messages import rgb_to_image  # noqa: E402
 from dcfst_ros.conversions import fill_bounding_box  # noqa: E402
 from dcfst_ros.recording import EARLY_FRAMES, TrackRecorder  # noqa: E402
 

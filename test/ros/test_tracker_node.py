@@ -17,8 +17,8 @@ from sensor_msgs.msg import Image  # noqa: E402
 from std_srvs.srv import SetBool, Trigger  # noqa: E402
 
 from dcfst_core import Tracker, TrackerConfig, TrackState  # noqa: E402
-from dcfst_core.checkpoint import load_model  # noqa: E402
-from dcfst_core.image_messages import rgb_to_image, stamp_to_ns  # noqa: E402
+from dcfst_core.media.image_messages import rgb_to_image, stamp_to_ns  # noqa: E402
+from dcfst_core.network.checkpoint import load_model  # noqa: E402
 from dcfst_ros.conversions import detection_to_box  # noqa: E402
 
 

@@ -17,7 +17,7 @@ from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from vision_msgs.msg import Detection2D  # noqa: E402
 
 from dcfst_core.evaluation.synthetic import SyntheticClip  # noqa: E402
-from dcfst_core.image_messages import rgb_to_image, stamp_to_ns  # noqa: E402
+from dcfst_core.media.image_messages import rgb_to_image, stamp_to_ns  # noqa: E402
 from dcfst_ros.conversions import detection_to_box  # noqa: E402
 
 

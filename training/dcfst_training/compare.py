@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dcfst_core.tables import format_table
+from dcfst_core.evaluation.tables import format_table
 from dcfst_training.curves import Curve, draw_held_out, read_auc, read_curves
 
 YARDSTICKS = {

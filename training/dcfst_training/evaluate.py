@@ -24,7 +24,7 @@ from dcfst_core.cli.options import (
 )
 from dcfst_core.evaluation.datasets import FORMATS, load_sequences
 from dcfst_core.evaluation.one_pass import run_one_pass, truncate
-from dcfst_core.evaluation.sequences import Sequence as VideoSequence
+from dcfst_core.evaluation.sequences import AnnotatedSequence
 from dcfst_core.evaluation.summary import Evaluation, auc_table, evaluate
 from dcfst_core.evaluation.trackers import TrackerSpec
 from dcfst_training.export import export_weights, read_checkpoint
@@ -133,7 +133,10 @@ def find_checkpoints(run: Path, every: int = 1, start: Path | None = None) -> di
 
 
 def _measure(
-    spec: TrackerSpec, path: Path, sequences: Sequence[VideoSequence], options: argparse.Namespace
+    spec: TrackerSpec,
+    path: Path,
+    sequences: Sequence[AnnotatedSequence],
+    options: argparse.Namespace,
 ) -> Evaluation:
     """Track with the weights as they would be shipped: exported, in half precision."""
     out = options.run / "dev"
@@ -145,7 +148,7 @@ def _measure(
     return evaluate(spec.name, results, sequences)
 
 
-def _conditions(spec: TrackerSpec, sequences: Sequence[VideoSequence]) -> str:
+def _conditions(spec: TrackerSpec, sequences: Sequence[AnnotatedSequence]) -> str:
     # No such file exists, so that the digest is that of everything but the weights.
     tracker = replace(spec, weights="any").fingerprint()
     shown = [f"{item.name} {len(item.frames)}" for item in sequences]

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from dcfst_core.checkpoint import load_model, save_model
-from dcfst_core.model import Architecture, DCFSTNet
+from dcfst_core.network.checkpoint import load_model, save_model
+from dcfst_core.network.model import Architecture, DCFSTNet
 from dcfst_training.errors import SettingsError
 
 PREFIX = "net."

@@ -10,14 +10,14 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from dcfst_core.backbone import load_imagenet_trunk
-from dcfst_core.iou_net import Features
-from dcfst_core.model import Architecture, DCFSTNet
-from dcfst_core.patch import normalize_patches
-from dcfst_core.peaks import find_peaks
-from dcfst_core.proposals import MIN_IOU
-from dcfst_core.ridge import ridge_solve
-from dcfst_core.samples import SampleGrid
+from dcfst_core.network.backbone import load_imagenet_trunk
+from dcfst_core.network.iou_net import Features
+from dcfst_core.network.model import Architecture, DCFSTNet
+from dcfst_core.network.proposals import MIN_IOU
+from dcfst_core.network.ridge import ridge_solve
+from dcfst_core.network.samples import SampleGrid
+from dcfst_core.tracking.patch import normalize_patches
+from dcfst_core.tracking.peaks import find_peaks
 from dcfst_training.errors import DivergedError
 from dcfst_training.export import read_checkpoint
 from dcfst_training.losses import SCORE_LOSSES, ScoreLossName, iou_loss

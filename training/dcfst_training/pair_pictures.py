@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from dcfst_core.peaks import find_peaks
+from dcfst_core.tracking.peaks import find_peaks
 from dcfst_training.module import DCFSTModule
 from dcfst_training.pairs import Example
 

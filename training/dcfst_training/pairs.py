@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dcfst_core.patch import SearchRegion, crop_region
-from dcfst_core.proposals import draw_elsewhere, draw_proposals
+from dcfst_core.network.proposals import draw_elsewhere, draw_proposals
+from dcfst_core.tracking.patch import SearchRegion, crop_region
 from dcfst_training.augmentation import Augmentation, to_grey
 from dcfst_training.datasets.clips import UnreadableFrameError
 from dcfst_training.pair_sampling import ClipPair, PairSampler

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dcfst_core.embedding import EmbeddingBranch
-from dcfst_core.model import DCFSTNet
-from dcfst_core.patch import normalize_patches
-from dcfst_core.samples import SampleGrid
+from dcfst_core.network.embedding import EmbeddingBranch
+from dcfst_core.network.model import DCFSTNet
+from dcfst_core.network.samples import SampleGrid
+from dcfst_core.tracking.patch import normalize_patches
 from dcfst_training.pairs import PairDataset
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dcfst_core.checkpoint import save_model
-from dcfst_core.model import DCFSTNet
+from dcfst_core.network.checkpoint import save_model
+from dcfst_core.network.model import DCFSTNet
 from dcfst_training.cli import main
 
 

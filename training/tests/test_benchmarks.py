@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dcfst_core import embedding
+from dcfst_core.network import embedding
 from dcfst_training.benchmarks import solver
 from dcfst_training.benchmarks.meter import measure
 from dcfst_training.benchmarks.step import FORMS, make_batch

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dcfst_core.cli import main as dcfst
+from dcfst_core.cli.main import main as dcfst
 from dcfst_training.cli import main
 from dcfst_training.curves import draw_curves
 from dcfst_training.evaluate import find_checkpoints

@@ -19,9 +19,9 @@ import torch
 import yaml
 
 from dcfst_core import load_tracker
-from dcfst_core.checkpoint import load_model
 from dcfst_core.evaluation.metrics import overlaps
-from dcfst_core.model import DCFSTNet
+from dcfst_core.network.checkpoint import load_model
+from dcfst_core.network.model import DCFSTNet
 from dcfst_training.cli import main
 from dcfst_training.curves import read_curves
 from dcfst_training.datasets import MovingTargets

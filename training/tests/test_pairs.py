@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from dcfst_core.boxes import iou_xyxy, xywh_to_xyxy
-from dcfst_core.proposals import draw_elsewhere, draw_proposals
+from dcfst_core.network.box_tensors import iou_xyxy, xywh_to_xyxy
+from dcfst_core.network.proposals import draw_elsewhere, draw_proposals
 from dcfst_training.augmentation import Augmentation
 from dcfst_training.datasets import Clip, MovingTargets
 from dcfst_training.datasets.clips import ClipList

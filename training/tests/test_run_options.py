@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dcfst_core.checkpoint import load_model
-from dcfst_core.model import Architecture, DCFSTNet
+from dcfst_core.network.checkpoint import load_model
+from dcfst_core.network.model import Architecture, DCFSTNet
 from dcfst_training.cli import main
 from dcfst_training.curves import read_curves
 from dcfst_training.export import load_network, read_checkpoint

@@ -15,7 +15,7 @@ import yaml
 from jsonargparse import ArgumentParser
 from torch.utils.data import DataLoader
 
-from dcfst_core.tables import format_table
+from dcfst_core.evaluation.tables import format_table
 from dcfst_training.benchmarks.meter import write_json
 from dcfst_training.data import PairDataModule
 from dcfst_training.mixture import FLAGS

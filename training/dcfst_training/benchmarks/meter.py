@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from dcfst_core.machine import describe_machine, resident_memory_mib
+from dcfst_core.inference.machine import describe_machine, resident_memory_mib
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _M_MMAP_THRESHOLD = -3

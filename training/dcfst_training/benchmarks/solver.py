@@ -17,8 +17,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dcfst_core import choose_device
-from dcfst_core.ridge import ridge_solve_dual, ridge_solve_primal
-from dcfst_core.tables import format_table
+from dcfst_core.evaluation.tables import format_table
+from dcfst_core.network.ridge import ridge_solve_dual, ridge_solve_primal
 from dcfst_training.benchmarks import positive_ints
 from dcfst_training.benchmarks.meter import Cost, clock_name, measure, write_json
 

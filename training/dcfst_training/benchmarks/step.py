@@ -16,11 +16,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dcfst_core import choose_device
-from dcfst_core.backbone import patch_to_feature
-from dcfst_core.embedding import EmbeddingBranch
-from dcfst_core.prroi_pool import prroi_pool
-from dcfst_core.samples import SampleGrid
-from dcfst_core.tables import format_table
+from dcfst_core.evaluation.tables import format_table
+from dcfst_core.network.backbone import patch_to_feature
+from dcfst_core.network.embedding import EmbeddingBranch
+from dcfst_core.network.prroi_pool import prroi_pool
+from dcfst_core.network.samples import SampleGrid
 from dcfst_training.benchmarks import positive_ints
 from dcfst_training.benchmarks.meter import clock_name, measure, write_json
 from dcfst_training.module import Blocks, DCFSTModule

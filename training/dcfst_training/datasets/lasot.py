@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from dcfst_core.evaluation.sequences import hide, read_boxes, read_flags
-from dcfst_core.video import natural_key
+from dcfst_core.media.video import natural_key
 from dcfst_training.datasets.clips import Clip
 from dcfst_training.datasets.layouts import wrong_layout
 from dcfst_training.datasets.lazy import LazyClips, NumberedFrames

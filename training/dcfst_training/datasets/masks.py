@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from dcfst_core.video import natural_key
+from dcfst_core.media.video import natural_key
 from dcfst_training.datasets.clips import Clip, ClipList, DatasetLayoutError
 from dcfst_training.datasets.layouts import wrong_layout
 

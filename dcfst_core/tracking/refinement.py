@@ -7,12 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from dcfst_core.backbone import STRIDE_BLOCK4
-from dcfst_core.boxes import cxcywh_to_xyxy
-from dcfst_core.config import TrackerConfig
-from dcfst_core.inference import InferenceNet
-from dcfst_core.iou_field import Field
-from dcfst_core.iou_net import Features
+from dcfst_core.inference.iou_field import Field
+from dcfst_core.inference.net import InferenceNet
+from dcfst_core.network.backbone import STRIDE_BLOCK4
+from dcfst_core.network.box_tensors import cxcywh_to_xyxy
+from dcfst_core.network.iou_net import Features
+from dcfst_core.tracking.config import TrackerConfig
 
 # Two 3x3 convolutions and the bilinear surface reach so many cells beyond a box.
 _MARGIN_CELLS = 3

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from dcfst_core.backbone import ResNet18Trunk
-from dcfst_core.embedding import Embedding
-from dcfst_core.iou_net import IoUNet
+from dcfst_core.network.backbone import ResNet18Trunk
+from dcfst_core.network.embedding import Embedding
+from dcfst_core.network.iou_net import IoUNet
 
 
 @dataclass(frozen=True)

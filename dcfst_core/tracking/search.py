@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from dcfst_core.config import TrackerConfig
-from dcfst_core.patch import SearchRegion
-from dcfst_core.target import Target, TrackState
+from dcfst_core.track import TrackState
+from dcfst_core.tracking.config import TrackerConfig
+from dcfst_core.tracking.patch import SearchRegion
+from dcfst_core.tracking.target import Target
 
 # A sample grid reaches over five sixths of its region.
 _GRID_REACH = 5 / 12

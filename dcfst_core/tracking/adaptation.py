@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from dcfst_core.boxes import BoxXYWH
-from dcfst_core.config import TrackerConfig
-from dcfst_core.embedding import Features
-from dcfst_core.inference import InferenceNet
-from dcfst_core.patch import SearchRegion, crop_regions
-from dcfst_core.proposals import draw_proposals
+from dcfst_core.inference.net import InferenceNet
+from dcfst_core.network.embedding import Features
+from dcfst_core.network.proposals import draw_proposals
+from dcfst_core.tracking.config import TrackerConfig
+from dcfst_core.tracking.patch import SearchRegion, crop_regions
 
 # Centre (in target sizes) and relative side of the crops: in a search region the target is never
 # quite in the middle, nor quite of the expected size.

@@ -8,19 +8,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dcfst_core.adaptation import adapt_modulation
-from dcfst_core.appearance import Appearances
-from dcfst_core.boxes import BoxXYWH, xywh_to_xyxy
-from dcfst_core.config import TrackerConfig
-from dcfst_core.embedding import Features
-from dcfst_core.first_frame import augment_patch
-from dcfst_core.inference import InferenceNet
-from dcfst_core.localisation import Sighting
-from dcfst_core.memory import SampleMemory
-from dcfst_core.patch import SearchRegion, crop_regions, to_device
-from dcfst_core.samples import SampleGrid
-from dcfst_core.target import Target
-from dcfst_core.timing import StageTimer
+from dcfst_core.boxes import BoxXYWH
+from dcfst_core.inference.net import InferenceNet
+from dcfst_core.inference.timing import StageTimer
+from dcfst_core.network.box_tensors import xywh_to_xyxy
+from dcfst_core.network.embedding import Features
+from dcfst_core.network.samples import SampleGrid
+from dcfst_core.tracking.adaptation import adapt_modulation
+from dcfst_core.tracking.config import TrackerConfig
+from dcfst_core.tracking.first_frame import augment_patch
+from dcfst_core.tracking.localisation import Sighting
+from dcfst_core.tracking.looks import Appearances
+from dcfst_core.tracking.memory import SampleMemory
+from dcfst_core.tracking.patch import SearchRegion, crop_regions, to_device
+from dcfst_core.tracking.target import Target
 
 
 class Learner:

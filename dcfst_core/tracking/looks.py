@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcfst_core.backbone import STRIDE_BLOCK3, STRIDE_BLOCK4, patch_to_feature
-from dcfst_core.embedding import Features
-from dcfst_core.prroi_pool import prroi_pool
+from dcfst_core.network.backbone import STRIDE_BLOCK3, STRIDE_BLOCK4, patch_to_feature
+from dcfst_core.network.embedding import Features
+from dcfst_core.network.prroi_pool import prroi_pool
 
 # Stride and bins of the two blocks, as IoU-Net pools them.
 _POOLS = ((STRIDE_BLOCK3, 5), (STRIDE_BLOCK4, 3))

@@ -11,9 +11,9 @@ import numpy as np
 from rosbags.interfaces import ConnectionExtRosbag2, MessageDefinitionFormat
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from dcfst_core.bags import BagError, ImageBag, message_types
-from dcfst_core.target import Track, TrackState
-from dcfst_core.video import Closing
+from dcfst_core.media.bags import BagError, ImageBag, message_types
+from dcfst_core.media.video import Closing
+from dcfst_core.track import Track, TrackState
 
 DETECTION = "vision_msgs/msg/Detection2D"
 DETECTIONS = "vision_msgs/msg/Detection2DArray"

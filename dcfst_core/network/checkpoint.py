@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from dcfst_core.errors import CheckpointError
-from dcfst_core.model import Architecture, DCFSTNet
+from dcfst_core.network.model import Architecture, DCFSTNet
 
 WEIGHTS_NAME = "dcfst_resnet18.safetensors"
 

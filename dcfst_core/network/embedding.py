@@ -17,14 +17,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dcfst_core.backbone import (
+from dcfst_core.network.backbone import (
     CHANNELS_BLOCK3,
     CHANNELS_BLOCK4,
     STRIDE_BLOCK3,
     STRIDE_BLOCK4,
 )
-from dcfst_core.prroi_pool import prroi_pool_grid, prroi_score_grid
-from dcfst_core.samples import SampleGrid
+from dcfst_core.network.prroi_pool import prroi_pool_grid, prroi_score_grid
+from dcfst_core.network.samples import SampleGrid
 
 Features = tuple[Tensor, Tensor]
 

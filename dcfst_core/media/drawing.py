@@ -9,11 +9,11 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from dcfst_core.boxes import BoxXYWH
 from dcfst_core.errors import FrameError
-from dcfst_core.video import Frame
+from dcfst_core.media.video import Frame
 
 Colour = tuple[int, int, int]
-Box = tuple[float, float, float, float]
 
 # RGB; readable on dark and bright images and apart for colour-blind eyes (Okabe and Ito).
 STATE_COLOURS: dict[str, Colour] = {
@@ -31,7 +31,7 @@ class TrackLike(Protocol):
     @property
     def target_id(self) -> str: ...
     @property
-    def box_xywh(self) -> Box: ...
+    def box_xywh(self) -> BoxXYWH: ...
     @property
     def score(self) -> float: ...
     @property
@@ -39,7 +39,7 @@ class TrackLike(Protocol):
 
 
 def draw_box(
-    frame_rgb: Frame, box_xywh: Box, colour: Colour, label: str = "", dashed: bool = False
+    frame_rgb: Frame, box_xywh: BoxXYWH, colour: Colour, label: str = "", dashed: bool = False
 ) -> None:
     """Draw one box (x, y, w, h in pixels) in place, with a label above it.
 

@@ -14,13 +14,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dcfst_core.config import TrackerConfig
-from dcfst_core.embedding import Features, RegressorKernel
-from dcfst_core.inference import InferenceNet
-from dcfst_core.iou_field import Field
-from dcfst_core.model import DCFSTNet
-from dcfst_core.samples import SampleGrid
-from dcfst_core.tracker import Tracker
+from dcfst_core.inference.iou_field import Field
+from dcfst_core.inference.net import InferenceNet
+from dcfst_core.network.embedding import Features, RegressorKernel
+from dcfst_core.network.model import DCFSTNet
+from dcfst_core.network.samples import SampleGrid
+from dcfst_core.tracking.config import TrackerConfig
+from dcfst_core.tracking.tracker import Tracker
 
 
 class StraightforwardNet(InferenceNet):

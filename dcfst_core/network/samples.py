@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dcfst_core.backbone import patch_to_feature
-from dcfst_core.prroi_pool import bin_means
+from dcfst_core.network.backbone import patch_to_feature
+from dcfst_core.network.prroi_pool import bin_means
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from dcfst_core.machine import describe_machine, resident_memory_mib
-from dcfst_core.tables import format_table
-from dcfst_core.tracker import Tracker
-from dcfst_core.video import Frame
+from dcfst_core.evaluation.tables import format_table
+from dcfst_core.inference.machine import describe_machine, resident_memory_mib
+from dcfst_core.media.video import Frame
+from dcfst_core.tracking.tracker import Tracker
 
 STAGES = (
     *("upload", "crop", "trunk", "head", "pooling", "localise", "refine", "compare"),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dcfst_core.ridge import ridge_solve, solve_normal_equations
+from dcfst_core.network.ridge import ridge_solve, solve_normal_equations
 
 
 class SampleMemory:

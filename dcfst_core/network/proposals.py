@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dcfst_core.boxes import iou_xyxy
+from dcfst_core.network.box_tensors import iou_xyxy
 
 SIGMAS = (0.01, 0.05, 0.1, 0.2, 0.3)
 MIN_IOU = 0.1  # of a box that lies on the target

@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcfst_core.boxes import BoxXYWH, check_box, clip_box
-from dcfst_core.config import TrackerConfig
-from dcfst_core.inference import InferenceNet
-from dcfst_core.learning import Learner
-from dcfst_core.localisation import Localiser, Sighting
-from dcfst_core.model import DCFSTNet
-from dcfst_core.patch import check_frame, upload_frame
-from dcfst_core.samples import SampleGrid
-from dcfst_core.target import Target, Track, TrackState
-from dcfst_core.timing import StageTimer
+from dcfst_core.inference.net import InferenceNet
+from dcfst_core.inference.timing import StageTimer
+from dcfst_core.network.model import DCFSTNet
+from dcfst_core.network.samples import SampleGrid
+from dcfst_core.track import Track, TrackState
+from dcfst_core.tracking.config import TrackerConfig
+from dcfst_core.tracking.learning import Learner
+from dcfst_core.tracking.localisation import Localiser, Sighting
+from dcfst_core.tracking.patch import check_frame, upload_frame
+from dcfst_core.tracking.target import Target
 
 DEFAULT_TARGET_ID = "target"
 

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from dcfst_core.embedding import Embedding, Features, RegressorKernel
-from dcfst_core.iou_field import Field, IoUField
-from dcfst_core.iou_net import IoUNet
-from dcfst_core.machine import has_fast_bfloat16
-from dcfst_core.model import DCFSTNet
-from dcfst_core.samples import SampleGrid
+from dcfst_core.inference.iou_field import Field, IoUField
+from dcfst_core.inference.machine import has_fast_bfloat16
+from dcfst_core.network.embedding import Embedding, Features, RegressorKernel
+from dcfst_core.network.iou_net import IoUNet
+from dcfst_core.network.model import DCFSTNet
+from dcfst_core.network.samples import SampleGrid
 
 _DTYPES = {
     "float32": torch.float32,

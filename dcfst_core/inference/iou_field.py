@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcfst_core.backbone import STRIDE_BLOCK3, STRIDE_BLOCK4, patch_to_feature
-from dcfst_core.iou_net import Features, IoUNet, linear_weight
-from dcfst_core.prroi_pool import bin_means_and_slopes
+from dcfst_core.network.backbone import STRIDE_BLOCK3, STRIDE_BLOCK4, patch_to_feature
+from dcfst_core.network.iou_net import Features, IoUNet, linear_weight
+from dcfst_core.network.prroi_pool import bin_means_and_slopes
 
 
 class Field(Protocol):

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcfst_core.samples import SampleGrid
+from dcfst_core.network.samples import SampleGrid
 
 
 @dataclass(frozen=True)

@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from enum import Enum
 
 from torch import Tensor
 
-from dcfst_core.appearance import Appearances
 from dcfst_core.boxes import BoxXYWH, centre_distance
-from dcfst_core.config import TrackerConfig
-from dcfst_core.embedding import RegressorKernel
-from dcfst_core.memory import SampleMemory
-from dcfst_core.motion import Motion
-
-
-class TrackState(str, Enum):
-    """Whether a target is followed. IDLE: no target. UNCERTAIN: in doubt, not given up."""
-
-    IDLE = "idle"
-    TRACKING = "tracking"
-    UNCERTAIN = "uncertain"
-    LOST = "lost"
-
+from dcfst_core.network.embedding import RegressorKernel
+from dcfst_core.track import Signals, Track, TrackState
+from dcfst_core.tracking.config import TrackerConfig
+from dcfst_core.tracking.looks import Appearances
+from dcfst_core.tracking.memory import SampleMemory
+from dcfst_core.tracking.motion import Motion
 
 # What may count as a usual score: at first no more than the median over the development sequences,
 # and never so little that a slow drift makes anything usual.
 _MEDIAN_PEAK, _MEDIAN_IOU = 0.8, 0.85
 _LEAST_USUAL = 0.3
 _USUAL_RATE = 0.04
-# With all of the second peak, a known look-alike beside the target would leave nothing of a score.
-_RIVAL_SHARE = 0.5
 _SURE_LIKENESS = 0.85
 # A score that is less than this part of the frame's before, with a likeness that is so much less,
 # has not faded but fallen.
@@ -39,56 +27,6 @@ _FALL, _LIKENESS_FALL = 0.5, 0.2
 # A find far away has to prove itself for up to so many times the frames of one that is where the
 # target should be.
 _MOST_PATIENCE = 3.5
-
-
-@dataclass(frozen=True)
-class Signals:
-    """What the network says about one find."""
-
-    peak: float
-    """Height of the regressor's peak; 1 = exactly like the remembered target."""
-    second_peak: float
-    """Greatest score outside of the peak's neighbourhood."""
-    predicted_iou: float
-    """IoU of the refined box in [0, 1] as the predictor sees it; NaN without refinement."""
-    similarity: float = 1.0
-    """Greatest cosine to the target's remembered appearances; 1 if none are remembered."""
-    likeness: float = 1.0
-    """The same relative to what is usual for the target, in [0, 1]."""
-
-    @property
-    def score(self) -> float:
-        """(Peak - second peak / 2) x predicted IoU x likeness, in [0, 1]; 0 if not finite.
-
-        How far the find stands out from everything else in the region, how well the box fits, and
-        how much it looks like what was tracked before.
-        """
-        return self._score(_RIVAL_SHARE)
-
-    @property
-    def distinct_score(self) -> float:
-        """The same with all of the second peak taken off: of two alike, neither is the target."""
-        return self._score(1.0)
-
-    def _score(self, rival_share: float) -> float:
-        score = (self.peak - rival_share * max(self.second_peak, 0.0)) * self.likeness
-        if not math.isnan(self.predicted_iou):
-            score *= self.predicted_iou
-        return min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0
-
-
-@dataclass(frozen=True)
-class Track:
-    """Where a target is in one frame."""
-
-    target_id: str
-    box_xywh: BoxXYWH
-    """Pixels; while UNCERTAIN or LOST the best guess."""
-    score: float
-    """Confidence in [0, 1], see `Signals.score`."""
-    state: TrackState
-    signals: Signals | None = field(default=None, compare=False)
-    """What the score was made of; None in the frame in which the target was given."""
 
 
 @dataclass

@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dcfst_core.backbone import (
+from dcfst_core.network.backbone import (
     CHANNELS_BLOCK3,
     CHANNELS_BLOCK4,
     STRIDE_BLOCK3,
     STRIDE_BLOCK4,
     patch_to_feature,
 )
-from dcfst_core.prroi_pool import prroi_pool
+from dcfst_core.network.prroi_pool import prroi_pool
 
 Features = tuple[Tensor, Tensor]
 WIDTH = 256

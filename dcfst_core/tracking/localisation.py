@@ -9,19 +9,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dcfst_core.appearance import Looks
-from dcfst_core.boxes import BoxXYWH, cxcywh_to_xyxy
-from dcfst_core.config import TrackerConfig
-from dcfst_core.cuda_graph import Function, GraphedStage
-from dcfst_core.embedding import Features, RegressorKernel
-from dcfst_core.inference import InferenceNet
-from dcfst_core.patch import SearchRegion, crop_regions, to_device
-from dcfst_core.peaks import find_peaks
-from dcfst_core.refinement import BoxRefiner
-from dcfst_core.samples import SampleGrid
-from dcfst_core.search import choose_regions
-from dcfst_core.target import Signals, Target, TrackState
-from dcfst_core.timing import StageTimer
+from dcfst_core.boxes import BoxXYWH
+from dcfst_core.inference.cuda_graph import Function, GraphedStage
+from dcfst_core.inference.net import InferenceNet
+from dcfst_core.inference.timing import StageTimer
+from dcfst_core.network.box_tensors import cxcywh_to_xyxy
+from dcfst_core.network.embedding import Features, RegressorKernel
+from dcfst_core.network.samples import SampleGrid
+from dcfst_core.track import Signals, TrackState
+from dcfst_core.tracking.config import TrackerConfig
+from dcfst_core.tracking.looks import Looks
+from dcfst_core.tracking.patch import SearchRegion, crop_regions, to_device
+from dcfst_core.tracking.peaks import find_peaks
+from dcfst_core.tracking.refinement import BoxRefiner
+from dcfst_core.tracking.search import choose_regions
+from dcfst_core.tracking.target import Target
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Everything that is trained: trunk, embedding, ridge solver, IoU predictor; and checkpoints."""
