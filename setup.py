@@ -41,7 +41,10 @@ setup(
     extras_require={
         "eval": ["matplotlib>=3.8", "optuna>=4"],
         # rosbags-image: an independent converter to compare image conversions with.
-        "dev": ["rosbags-image>=0.9", "pytest>=8", "pytest-timeout>=2.3", "ruff", "mypy"],
+        "dev": [
+            *("rosbags-image>=0.9", "pytest>=8", "pytest-timeout>=2.3"),
+            *("ruff", "mypy", "import-linter>=2.6", "pre-commit"),
+        ],
     },
     zip_safe=False,
     entry_points={

@@ -15,6 +15,8 @@ from dcfst_core.errors import BoxError
 
 BoxXYWH = tuple[float, float, float, float]
 
+LEAST_SIDE = 2.0
+
 
 def parse_box(text: str) -> tuple[float, float, float, float]:
     """Read `x,y,w,h`; BoxError where it is not four numbers.
@@ -42,7 +44,7 @@ def check_box(box_xywh: Sequence[float], frame_width: int, frame_height: int) ->
     """Return the box as four floats, or raise BoxError saying what is wrong with it.
 
     A box may reach over the image border (a target half outside), but must overlap the image, be
-    finite and have positive width and height. `box_xywh`: 4 numbers in pixels.
+    finite and at least `LEAST_SIDE` pixels wide and high. `box_xywh`: 4 numbers in pixels.
     """
     try:
         x, y, w, h = (float(value) for value in box_xywh)
@@ -53,6 +55,11 @@ def check_box(box_xywh: Sequence[float], frame_width: int, frame_height: int) ->
         raise BoxError(f"expected a box x, y, w, h of finite numbers; got {shown}")
     if w <= 0 or h <= 0:
         raise BoxError(f"expected a box with positive width and height; got x, y, w, h = {shown}")
+    if w < LEAST_SIDE or h < LEAST_SIDE:
+        raise BoxError(
+            f"expected a box of at least {LEAST_SIDE:g} pixels a side, there is nothing to see in "
+            f"less; got x, y, w, h = {shown}"
+        )
     if x >= frame_width or y >= frame_height or x + w <= 0 or y + h <= 0:
         raise BoxError(
             f"expected a box that overlaps the {frame_width}x{frame_height} image; "

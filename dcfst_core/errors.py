@@ -15,6 +15,10 @@ class FrameError(DCFSTError, ValueError):
     """An image that is not an 8-bit frame of a supported shape."""
 
 
+class TargetError(DCFSTError, RuntimeError):
+    """A target that is not held, or not one where one is expected."""
+
+
 class CheckpointError(DCFSTError, RuntimeError):
     """A weights file that is missing, damaged, or of another network."""
 

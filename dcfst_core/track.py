@@ -1,15 +1,14 @@
-"""What the tracker says of one target in one frame: box, score, state and their reasons."""
+"""What the tracker says of one target in one frame: box, score, state, and the evidence."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from enum import Enum
 
-from dcfst_core.boxes import BoxXYWH
+import numpy as np
+from numpy.typing import NDArray
 
-# With all of the second peak, a known look-alike beside the target would leave nothing of a score.
-_RIVAL_SHARE = 0.5
+from dcfst_core.boxes import BoxXYWH
 
 
 class TrackState(str, Enum):
@@ -20,41 +19,47 @@ class TrackState(str, Enum):
     UNCERTAIN = "uncertain"
     LOST = "lost"
 
+    def __str__(self) -> str:
+        return self.value
+
 
 @dataclass(frozen=True)
-class Signals:
-    """What the network says about one find."""
+class Evidence:
+    """What speaks for and against one find; plain numbers, made in `tracking.evidence`."""
 
     peak: float
     """Height of the regressor's peak; 1 = exactly like the remembered target."""
     second_peak: float
     """Greatest score outside of the peak's neighbourhood."""
+    sharpness: float
+    """Curvature of the peak's logarithm over that of the Gaussian label; 1 = as learned."""
     predicted_iou: float
     """IoU of the refined box in [0, 1] as the predictor sees it; NaN without refinement."""
-    similarity: float = 1.0
-    """Greatest cosine to the target's remembered appearances; 1 if none are remembered."""
-    likeness: float = 1.0
-    """The same relative to what is usual for the target, in [0, 1]."""
+    box_spread: float
+    """Spread of the best refined boxes, in box sizes and log sizes; 0 without refinement."""
+    likeness_first: float
+    """Cosine to the target's look in its first frame; 1 if no looks are remembered."""
+    likeness: float
+    """Greatest cosine to all verified looks; 1 if none are remembered."""
+    novelty: float
+    """Share in [0, 1] of the find's sample feature that the model has never seen (its relative
+    predictive variance)."""
+    distance: float
+    """From where the target should be, in target sizes."""
+    size_change: float
+    """Absolute change of the log size against the one followed."""
+    aspect_change: float
+    """Absolute change of the log aspect ratio against the one followed."""
 
-    @property
-    def score(self) -> float:
-        """(Peak - second peak / 2) x predicted IoU x likeness, in [0, 1]; 0 if not finite.
 
-        How far the find stands out from everything else in the region, how well the box fits, and
-        how much it looks like what was tracked before.
-        """
-        return self._score(_RIVAL_SHARE)
+@dataclass(frozen=True)
+class ScoreMap:
+    """The regressor's scores around a target: the decision itself, as a picture."""
 
-    @property
-    def distinct_score(self) -> float:
-        """The same with all of the second peak taken off: of two alike, neither is the target."""
-        return self._score(1.0)
-
-    def _score(self, rival_share: float) -> float:
-        score = (self.peak - rival_share * max(self.second_peak, 0.0)) * self.likeness
-        if not math.isnan(self.predicted_iou):
-            score *= self.predicted_iou
-        return min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0
+    scores: NDArray[np.float32]
+    """(n, n), rows from top to bottom; 1 = exactly like the remembered target."""
+    area_xywh: BoxXYWH
+    """What the map covers, image px: sample (0, 0) stands for the first n-th of either side."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,11 @@ class Track:
     box_xywh: BoxXYWH
     """Pixels; while UNCERTAIN or LOST the best guess."""
     score: float
-    """Confidence in [0, 1], see `Signals.score`."""
+    """Probability in [0, 1] that the box holds the target."""
     state: TrackState
-    signals: Signals | None = field(default=None, compare=False)
+    last_seen_box_xywh: BoxXYWH | None = field(default=None, compare=False)
+    """The box of the last frame in which the state was TRACKING, this one included."""
+    evidence: Evidence | None = field(default=None, compare=False)
     """What the score was made of; None in the frame in which the target was given."""
+    score_map: ScoreMap | None = field(default=None, compare=False, repr=False)
+    """On request only, see `Tracker.keep_score_maps`."""

@@ -50,6 +50,7 @@ TEST_TOOLS = [
     "ruff>=0.6",
     "mypy>=1.11",
     "types-PyYAML",
+    "import-linter>=2.6",
     "colcon-core",
     "colcon-ros",
     "colcon-python-setup-py",

@@ -31,7 +31,8 @@ def test_the_tracker_agrees_with_the_path_without_shortcuts(
         update_grid_stride=1,
         learning_rate=0.01,
         window_strength=0.0,
-        uncertain_threshold=0.0,  # an untrained network's scores are low
+        recent_share=0.0,
+        judgement=False,  # an untrained network's scores are low
         regularization=regularization,
     )
     trackers = [kind(model, config) for kind in (Tracker, StraightforwardTracker)]

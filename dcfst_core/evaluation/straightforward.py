@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dcfst_core.inference.iou_field import Field
+from dcfst_core.inference.iou_field import Field, Guide
 from dcfst_core.inference.net import InferenceNet
 from dcfst_core.network.embedding import Features, RegressorKernel
 from dcfst_core.network.model import DCFSTNet
@@ -52,9 +52,15 @@ class StraightforwardNet(InferenceNet):
         z = self.embed(features, grid, target_wh)
         return (z @ kernel.block3[..., None]).view(len(z), grid.size, grid.size)
 
-    def iou_field(self, features: Features, modulation: Features) -> Field:
+    def iou_field(self, features: Features, guide: Guide) -> Field:
         """Predicted IoU with its gradient by autograd."""
-        return AutogradField(lambda boxes: self._iou_net.predict(features, modulation, boxes))
+
+        def predict(boxes: Tensor) -> Tensor:
+            pooled = self._iou_net.pool(features, boxes)
+            hidden = self._iou_net.hidden(pooled, guide.modulation)
+            return (hidden @ guide.weight[..., None]).squeeze(-1) + guide.bias[:, None]
+
+        return AutogradField(predict)
 
 
 class AutogradField:

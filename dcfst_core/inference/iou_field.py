@@ -9,7 +9,7 @@ cost on a CPU, most of it bookkeeping.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,23 @@ from torch import Tensor
 from dcfst_core.network.backbone import STRIDE_BLOCK3, STRIDE_BLOCK4, patch_to_feature
 from dcfst_core.network.iou_net import Features, IoUNet, linear_weight
 from dcfst_core.network.prroi_pool import bin_means_and_slopes
+
+
+class Guide(NamedTuple):
+    """What the IoU predictor knows of some targets, one row each."""
+
+    modulation3: Tensor
+    modulation4: Tensor
+    """(B, 256) of each block, from the reference branch."""
+    weight: Tensor
+    """(B, 512) the predictor's last layer, which may be fitted to the target."""
+    bias: Tensor
+    """(B,)"""
+
+    @property
+    def modulation(self) -> tuple[Tensor, Tensor]:
+        """Both blocks' vectors."""
+        return self.modulation3, self.modulation4
 
 
 class Field(Protocol):
@@ -44,7 +61,7 @@ class _Branch:
     """(256, bins * bins * C)."""
     bias: Tensor | None
     predictor: Tensor
-    """(256,), its share of the last layer."""
+    """(B, 256), its share of the last layer."""
 
     def __call__(self, boxes_xyxy: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor]:
         """Score share (B, R) of boxes (B, R, 4), patch px, and its gradient (B, R, 4) or zero."""
@@ -60,12 +77,15 @@ class _Branch:
         across = mean_x.reshape(flat, 1, bins, width)
         pooled = (across @ rows).view(flat, -1)
         hidden = F.linear(pooled.to(self.weight.dtype), self.weight, self.bias).float()
-        score = (hidden.relu() @ self.predictor).view(batch, count)
+        hidden = hidden.view(batch, count, -1)
+        score = (hidden.relu() @ self.predictor[..., None]).squeeze(-1)
         if not with_gradient:
             return score, torch.zeros_like(boxes_xyxy)
         # Backwards by hand: from the hidden layer to the pooled features, to both weights.
-        slope = torch.where(hidden > 0, self.predictor, 0.0).to(self.weight.dtype)
-        by_pooled = (slope @ self.weight).float().view(flat, bins, bins, channels)
+        slope = torch.where(hidden > 0, self.predictor[:, None], 0.0).flatten(0, 1)
+        by_pooled = (
+            (slope.to(self.weight.dtype) @ self.weight).float().view(flat, bins, bins, channels)
+        )
         by_x = (by_pooled @ rows.mT).sum(dim=1).view(batch, count, bins, width)
         by_rows = across.mT @ by_pooled
         by_y = by_rows.view(batch, count * bins, -1) @ self.lines.mT
@@ -84,21 +104,20 @@ class IoUField:
     """Predicted IoU of boxes in fixed features, for fixed targets.
 
     `net`: its normalisation layers fused away (see `InferenceNet`). `features`: 2 x (B, 256, H, W)
-    float32, from `IoUNet.convolve`; `modulation`: 2 x (B, 256).
+    float32, from `IoUNet.convolve`.
     """
 
-    def __init__(self, net: IoUNet, features: Features, modulation: Features) -> None:
-        predictors = net.predictor.weight.float()[0].chunk(2)
-        self._offset = net.predictor.bias.float()
+    def __init__(self, net: IoUNet, features: Features, guide: Guide) -> None:
+        self._offset = guide.bias[:, None]
         self._branches = [
             _branch(part, vector, stride, bins, *linear_weight(fc), predictor)
             for part, vector, stride, bins, fc, predictor in zip(
                 features,
-                modulation,
+                guide.modulation,
                 (STRIDE_BLOCK3, STRIDE_BLOCK4),
                 (5, 3),
                 (net.fc3, net.fc4),
-                predictors,
+                guide.weight.chunk(2, dim=1),
                 strict=True,
             )
         ]

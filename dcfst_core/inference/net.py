@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from dcfst_core.inference.iou_field import Field, IoUField
+from dcfst_core.inference.iou_field import Field, Guide, IoUField
 from dcfst_core.inference.machine import has_fast_bfloat16
 from dcfst_core.network.embedding import Embedding, Features, RegressorKernel
 from dcfst_core.network.iou_net import IoUNet
@@ -77,6 +77,10 @@ class InferenceNet:
         """The data matrix (B, N, D), float32; see `Embedding.embed`."""
         return self._embedding.embed(features, grid, target_wh).float()
 
+    def embed_boxes(self, features: Features, boxes_xyxy: Tensor) -> Tensor:
+        """Sample features (B, D), float32, of one box (B, 4), patch px, in each head features."""
+        return self._embedding.embed_boxes(features, boxes_xyxy).float()
+
     def collapse(self, regressor: Tensor) -> RegressorKernel:
         """See `Embedding.collapse`."""
         return self._embedding.collapse(regressor)
@@ -104,9 +108,20 @@ class InferenceNet:
         """Predicted IoU of pooled boxes; see `IoUNet.predict_pooled`."""
         return self._iou_net.predict_pooled(pooled, modulation)
 
-    def iou_field(self, features: Features, modulation: Features) -> Field:
+    def iou_hidden(self, pooled: Features, modulation: Features) -> Tensor:
+        """What the predictor's last layer sees of pooled boxes; see `IoUNet.hidden`."""
+        return self._iou_net.hidden(pooled, modulation)
+
+    def guide(self, modulation: Features) -> Guide:
+        """The predictor as it was trained, for targets with these modulation vectors."""
+        last = self._iou_net.predictor
+        count = len(modulation[0])
+        weight = last.weight.detach().float().expand(count, -1)
+        return Guide(*modulation, weight, last.bias.detach().float().expand(count))
+
+    def iou_field(self, features: Features, guide: Guide) -> Field:
         """Predicted IoU of boxes xyxy (B, R, 4), with its gradient; see `IoUField`."""
-        return IoUField(self._iou_net, features, modulation)
+        return IoUField(self._iou_net, features, guide)
 
 
 def _fuse_batch_norms(module: nn.Module) -> None:

@@ -11,7 +11,7 @@ itself: see `RegressorKernel` and `Embedding.score`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,8 +22,9 @@ from dcfst_core.network.backbone import (
     CHANNELS_BLOCK4,
     STRIDE_BLOCK3,
     STRIDE_BLOCK4,
+    patch_to_feature,
 )
-from dcfst_core.network.prroi_pool import prroi_pool_grid, prroi_score_grid
+from dcfst_core.network.prroi_pool import prroi_pool, prroi_pool_grid, prroi_score_grid
 from dcfst_core.network.samples import SampleGrid
 
 Features = tuple[Tensor, Tensor]
@@ -81,8 +82,7 @@ class EmbeddingBranch(nn.Module):
         return prroi_score_grid(features, kernel, weights_y, weights_x)
 
 
-@dataclass(frozen=True)
-class RegressorKernel:
+class RegressorKernel(NamedTuple):
     """A regressor w pulled back through the fully connected layers: (W^T w, b . w).
 
     `block3`: (B, 128, 8, 8); `block4`: (B, 256, 4, 4); `offset`: (B,).
@@ -91,18 +91,6 @@ class RegressorKernel:
     block3: Tensor
     block4: Tensor
     offset: Tensor
-
-    @classmethod
-    def stack(cls, kernels: list[RegressorKernel]) -> RegressorKernel:
-        """Join kernels of several targets along the batch."""
-        return cls(
-            torch.cat([k.block3 for k in kernels]),
-            torch.cat([k.block4 for k in kernels]),
-            torch.cat([k.offset for k in kernels]),
-        )
-
-    def __getitem__(self, index: slice) -> RegressorKernel:
-        return RegressorKernel(self.block3[index], self.block4[index], self.offset[index])
 
 
 class Embedding(nn.Module):
@@ -130,6 +118,15 @@ class Embedding(nn.Module):
             ),
             dim=-1,
         )
+
+    def embed_boxes(self, features: Features, boxes_xyxy: Tensor) -> Tensor:
+        """Sample features (B, D) of one box (B, 4), patch px, in each of `features` (B, ...)."""
+        parts = []
+        for block, branch in zip(features, (self.block3, self.block4), strict=True):
+            rois = patch_to_feature(boxes_xyxy[:, None], branch.stride)
+            pooled = prroi_pool(block, rois, branch.bins)[:, 0]
+            parts.append(branch.fc(pooled.flatten(1).to(branch.fc.weight.dtype)))
+        return torch.cat(parts, dim=1)
 
     def collapse(self, regressor: Tensor) -> RegressorKernel:
         """Pull regressors w (B, D) back to kernels on the pooled features, in float32."""

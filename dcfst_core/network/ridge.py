@@ -34,8 +34,8 @@ def ridge_solve(x: Tensor, y: Tensor, regularization: float) -> Tensor:
 def ridge_solve_dual(x: Tensor, y: Tensor, regularization: float) -> Tensor:
     """w = X^T (X X^T + lambda I)^-1 y (Eq. 3): an N x N system. Shapes as in `ridge_solve`."""
     x, y = _at_least_float32(x), _at_least_float32(y)
-    alpha = _solve_spd(x @ x.mT, y[..., None], regularization)
-    return (x.mT @ alpha).squeeze(-1)
+    alpha = solve_normal_equations(x @ x.mT, y, regularization)
+    return (x.mT @ alpha[..., None]).squeeze(-1)
 
 
 def ridge_solve_primal(x: Tensor, y: Tensor, regularization: float) -> Tensor:
@@ -46,23 +46,32 @@ def ridge_solve_primal(x: Tensor, y: Tensor, regularization: float) -> Tensor:
 
 def solve_normal_equations(gram: Tensor, moment: Tensor, regularization: float) -> Tensor:
     """w = (G + lambda I)^-1 m for G = X^T X (B, D, D) and m = X^T y (B, D); returns (B, D)."""
-    return _solve_spd(gram, moment[..., None], regularization).squeeze(-1)
+    return solve_factorised(factorise(gram, regularization), moment)
 
 
-def _solve_spd(gram: Tensor, right: Tensor, regularization: float) -> Tensor:
-    size = gram.shape[-1]
-    eye = torch.eye(size, dtype=gram.dtype, device=gram.device)
-    mean_diagonal = gram.detach().diagonal(dim1=-2, dim2=-1).mean(dim=-1)[..., None, None]
+def factorise(gram: Tensor, regularization: float) -> Tensor:
+    """The Cholesky factor (B, D, D), lower, of G + lambda I for G (B, D, D).
+
+    Raises SolverError when there is none (non-finite samples).
+    """
+    mean_diagonal = gram.detach().diagonal(dim1=-2, dim2=-1).mean(dim=-1)[..., None]
     for jitter in _JITTERS:
-        shifted = gram + (regularization + jitter * mean_diagonal) * eye
+        shifted = gram.clone()
+        shifted.diagonal(dim1=-2, dim2=-1).add_(regularization + jitter * mean_diagonal)
         factor, info = torch.linalg.cholesky_ex(shifted)
         if not bool(info.any()):
-            return torch.cholesky_solve(right, factor)
+            return factor
+    size = gram.shape[-1]
     raise SolverError(
         f"expected a positive definite {size} x {size} ridge system; its factorisation failed "
         f"even with a relative jitter of {_JITTERS[-1]:g} (lambda {regularization:g}, "
         f"samples finite: {bool(torch.isfinite(gram).all())})"
     )
+
+
+def solve_factorised(factor: Tensor, moment: Tensor) -> Tensor:
+    """w (B, D) of the system with this Cholesky factor (B, D, D) and right side m (B, D)."""
+    return torch.cholesky_solve(moment[..., None], factor).squeeze(-1)
 
 
 def _at_least_float32(value: Tensor) -> Tensor:

@@ -1,10 +1,29 @@
-"""Augmented copies of the first frame, so that one box teaches more than one appearance (ATOM)."""
+"""What happens once, on a target's first frame: its copies, and an IoU predictor made its own.
+
+The first frame is the one in which the truth is known, so more is learned from it than from any
+other: augmented copies teach the regressor more than one appearance (ATOM), and the IoU predictor
+is fitted to boxes drawn around the given one in displaced crops, whose IoU is known. First the
+modulation vectors, by a few steps of Adam; then the predictor's last layer, in closed form.
+Neither fit is in the paper; see the ablations in docs/results.md.
+"""
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from dcfst_core.boxes import BoxXYWH
+from dcfst_core.inference.iou_field import Guide
+from dcfst_core.inference.net import InferenceNet
+from dcfst_core.network.embedding import Features
+from dcfst_core.network.proposals import draw_proposals
+from dcfst_core.tracking.config import TrackerConfig
+from dcfst_core.tracking.patch import SearchRegion, crop_regions
 
 # (flip, rotation in degrees, blur sigma in patch px) of each copy; the first is the frame itself.
 _COPIES = (
@@ -17,6 +36,12 @@ _COPIES = (
     (False, 0.0, 2.0),
     (True, 0.0, 3.0),
 )
+# Centre (in target sizes) and relative side of the crops: in a search region the target is never
+# quite in the middle, nor quite of the expected size.
+_CROPS = ((0.0, 0.0, 1.0), (0.6, -0.4, 0.85), (-0.5, 0.5, 1.15), (0.2, 0.7, 1.0))
+_BOXES_PER_CROP = 96
+_BOXES_PER_STEP = 12
+_MIN_IOU = 0.1
 
 
 def augment_patch(patch: Tensor) -> Tensor:
@@ -25,6 +50,106 @@ def augment_patch(patch: Tensor) -> Tensor:
     The target's centre stays at the patch centre, so all copies share one set of labels.
     """
     return torch.cat([_copy(patch, *spec) for spec in _COPIES])
+
+
+class DrawnBoxes(NamedTuple):
+    """Boxes drawn around a known one in C crops of its frame."""
+
+    pooled: Features
+    """(C, R, 5, 5, 256) and (C, R, 3, 3, 256), from `IoUNet.pool`."""
+    wanted: Tensor
+    """(C, R) their IoU with the known box, on the scale [-1, 1]."""
+
+
+def draw_boxes(
+    net: InferenceNet, image: Tensor, box_xywh: BoxXYWH, config: TrackerConfig
+) -> DrawnBoxes:
+    """Draw boxes around the target's box in displaced crops of `image` (3, H, W).
+
+    Deterministic: boxes come from a fixed seed.
+    """
+    rng = np.random.default_rng(0)
+    regions = [_displaced(box_xywh, *crop, config) for crop in _CROPS]
+    drawn = [
+        draw_proposals(np.array(region.to_patch(box_xywh)), _BOXES_PER_CROP, rng, _MIN_IOU)
+        for region in regions
+    ]
+    boxes, ious = (
+        torch.as_tensor(np.stack(part), dtype=torch.float32) for part in zip(*drawn, strict=True)
+    )
+    features = net.iou_features(net.trunk(crop_regions(image, regions)))
+    return DrawnBoxes(
+        net.pool_iou(features, boxes.to(image.device)), 2 * ious.to(image.device) - 1
+    )
+
+
+def adapt_modulation(
+    net: InferenceNet, drawn: DrawnBoxes, modulation: Features, config: TrackerConfig
+) -> Features:
+    """Improve the modulation vectors, 2 x (1, 256) from the reference branch, on drawn boxes.
+
+    Runs `modulation_adaptation_iter` steps of Adam on `_BOXES_PER_STEP` boxes of each crop.
+    """
+    rng = np.random.default_rng(0)
+    crops, count = drawn.wanted.shape
+    with torch.enable_grad():
+        vectors = [vector.clone().requires_grad_() for vector in modulation]
+        optimizer = torch.optim.Adam(vectors, lr=config.modulation_adaptation_rate)
+        for _ in range(config.modulation_adaptation_iter):
+            chosen = torch.from_numpy(rng.permutation(count)[:_BOXES_PER_STEP])
+            chosen = chosen.to(drawn.wanted.device)
+            repeated = (vectors[0].expand(crops, -1), vectors[1].expand(crops, -1))
+            pooled = (drawn.pooled[0][:, chosen], drawn.pooled[1][:, chosen])
+            predicted = net.predict_pooled_iou(pooled, repeated)
+            optimizer.zero_grad()
+            (predicted - drawn.wanted[:, chosen]).square().mean().backward()
+            optimizer.step()
+    return vectors[0].detach(), vectors[1].detach()
+
+
+def fit_last_layer(
+    net: InferenceNet, drawn: DrawnBoxes, guide: Guide, regularization: float
+) -> Guide:
+    """The guide (one row) with the predictor's last layer fitted to drawn boxes, in closed form.
+
+    `regularization`: see `TrackerConfig.predictor_fit`.
+    """
+    crops = len(drawn.wanted)
+    repeated = (guide.modulation3.expand(crops, -1), guide.modulation4.expand(crops, -1))
+    hidden = net.iou_hidden(drawn.pooled, repeated).flatten(0, 1)
+    weight, bias = fit_predictor(
+        hidden[None], drawn.wanted.flatten()[None], guide.weight, guide.bias, regularization
+    )
+    return guide._replace(weight=weight, bias=bias)
+
+
+def fit_predictor(
+    hidden: Tensor, wanted: Tensor, weight: Tensor, bias: Tensor, regularization: float
+) -> tuple[Tensor, Tensor]:
+    """min_v |H v + b - y|^2 + lambda |v - v0|^2 around (v0, b0); lambda relative to mean |h|^2."""
+    ones = torch.ones_like(hidden[..., :1])
+    scale = hidden.square().sum(dim=-1).mean(dim=-1).sqrt()[:, None, None]
+    extended = torch.cat((hidden, ones * scale * 0.3), dim=-1)
+    residual = wanted - (hidden @ weight[..., None]).squeeze(-1) - bias[:, None]
+    lam = regularization * scale.square()
+    gram = extended @ extended.mT
+    gram.diagonal(dim1=-2, dim2=-1).add_(lam[..., 0])
+    alpha = torch.linalg.solve(gram, residual[..., None])
+    change = (extended.mT @ alpha).squeeze(-1)
+    return weight + change[:, :-1], bias + change[:, -1] * scale[:, 0, 0] * 0.3
+
+
+def _displaced(
+    box_xywh: BoxXYWH, shift_x: float, shift_y: float, scale: float, config: TrackerConfig
+) -> SearchRegion:
+    x, y, w, h = box_xywh
+    size = math.sqrt(w * h)
+    return SearchRegion(
+        x + w / 2 + shift_x * size,
+        y + h / 2 + shift_y * size,
+        config.search_area_scale * size * scale,
+        config.patch_size,
+    )
 
 
 def _copy(patch: Tensor, flip: bool, degrees: float, blur_sigma: float) -> Tensor:

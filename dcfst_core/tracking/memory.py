@@ -1,73 +1,185 @@
 """What a target's regressor remembers of the frames it has seen, and the regressor solved from it.
 
-    paper Eq. 6:  X_t = (1 - delta) X_{t-1} + delta X~_t      (kind "average")
+    paper Eq. 6:  X_t = (1 - delta) X_{t-1} + delta X~_t      (`AverageMemory`)
     paper Eq. 7:  w_t = argmin |X_t w - y|^2 + lambda |w|^2
 
-(The paper prints beta for delta in the text.) Kind "gram" instead keeps every frame's samples
+(The paper prints beta for delta in the text.) `GramMemory` instead keeps every frame's samples
 apart in a weighted least squares problem, sum_k c_k |X_k w - y_k|^2 + lambda |w|^2, whose normal
-equations need only the running means of X^T X and X^T y.
+equations need only running means of X^T X and X^T y. Of these it has three: of the first frame,
+of all verified frames (slow), and of the newest (fast); they are mixed with fixed shares, so what
+the target was given as is never forgotten.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple, Protocol
+
 import torch
 from torch import Tensor
 
-from dcfst_core.network.ridge import ridge_solve, solve_normal_equations
+from dcfst_core.network.ridge import factorise, ridge_solve, solve_factorised
+from dcfst_core.tracking.config import TrackerConfig
 
 
-class SampleMemory:
-    """The running combination of data matrices of one target."""
+class Solution(NamedTuple):
+    """A regressor w (1, D) and, where it was solved in D x D, the system's Cholesky factor."""
 
-    def __init__(self, kind: str, first_frame_floor: float) -> None:
-        self.kind = kind
-        self.first_frame_floor = first_frame_floor
-        self._first: tuple[Tensor, Tensor] | None = None
-        self._running: tuple[Tensor, Tensor] | None = None
-        self._first_share = 1.0
-        self._samples = 0
+    regressor: Tensor
+    factor: Tensor | None
 
-    def start(self, x: Tensor, y: Tensor) -> None:
-        """Begin with samples `x` (K, N, D), labels `y` (K, N) of K copies of the first frame."""
-        self._samples = x.shape[1]
-        self._first = self._summary(x, y)
-        self._running = tuple(value.clone() for value in self._first)  # type: ignore[assignment]
-        self._first_share = 1.0
 
-    def add(self, x: Tensor, y: Tensor, learning_rate: float) -> None:
-        """Blend in a frame's samples `x` (1, N, D), labels `y` (1, N) with weight delta.
+class SampleMemory(Protocol):
+    """The samples of one target's frames, in whatever form."""
 
-        Kind "gram" takes any number N of samples.
+    def add(
+        self,
+        x: Tensor,
+        y: Tensor,
+        frames: int,
+        config: TrackerConfig,
+        weight: Tensor | None = None,
+    ) -> None:
+        """Blend in a frame's samples `x` (1, N, D), labels `y` (1, N), `frames` after the last.
+
+        `weight`: (1, N) of the samples; None is one each.
         """
-        assert self._running is not None, "start() comes before add()"
-        for running, new in zip(self._running, self._summary(x, y), strict=True):
-            running.lerp_(new, learning_rate)
-        self._first_share *= 1 - learning_rate
 
-    def solve(self, regularization: float) -> Tensor:
-        """The ridge regressor w (1, D) of all that is remembered."""
-        left, right = self._combined()
-        if self.kind == "gram":
-            return solve_normal_equations(left, right, regularization)
-        return ridge_solve(left, right, regularization)
+    def solve(self, config: TrackerConfig, anchored: bool = False) -> Solution:
+        """The regressor; `anchored`: without the newest frames' own part.
 
-    def _summary(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        x, y = x.float(), y.float()
-        if self.kind == "average":
-            return x.mean(dim=0, keepdim=True), y.mean(dim=0, keepdim=True)
-        flat_x, flat_y = x.flatten(0, 1), y.flatten(0, 1)
-        # Every frame weighs as much as the first, however many samples of it are given.
-        weight = self._samples / len(flat_x)
-        return weight * (flat_x.mT @ flat_x)[None], weight * (flat_y @ flat_x)[None]
+        Raises SolverError where the samples are not finite.
+        """
 
-    def _combined(self) -> tuple[Tensor, Tensor]:
-        assert self._running is not None and self._first is not None, "start() comes first"
-        if self._first_share >= self.first_frame_floor:
-            return self._running
-        # Mix in so much of the first frame that its whole share equals the floor.
-        amount = (self.first_frame_floor - self._first_share) / (1 - self._first_share)
-        left, right = (
+    def forget(self) -> None:
+        """Go back to the first frame alone."""
+
+
+def start_memory(x: Tensor, y: Tensor, config: TrackerConfig) -> SampleMemory:
+    """Begin with samples `x` (K, N, D), labels `y` (K, N) of K copies of the first frame."""
+    return AverageMemory(x, y) if config.memory == "average" else GramMemory(x, y)
+
+
+def compounded(rate: float, frames: int) -> float:
+    """The weight of a new frame that stands for `frames` of them."""
+    return 1 - (1 - rate) ** frames
+
+
+class AverageMemory:
+    """The paper's: one running mean of data matrices of one shape, with a floor for the first."""
+
+    def __init__(self, x: Tensor, y: Tensor) -> None:
+        self._first = (_mean(x), _mean(y))
+        self.forget()
+
+    def forget(self) -> None:
+        """See `SampleMemory.forget`."""
+        self._running = (self._first[0].clone(), self._first[1].clone())
+        self._first_share = 1.0
+
+    def add(
+        self,
+        x: Tensor,
+        y: Tensor,
+        frames: int,
+        config: TrackerConfig,
+        weight: Tensor | None = None,
+    ) -> None:
+        """See `SampleMemory.add`; a mean of data matrices knows no weights of samples."""
+        rate = compounded(config.learning_rate, frames)
+        for running, new in zip(self._running, (_mean(x), _mean(y)), strict=True):
+            running.lerp_(new, rate)
+        self._first_share *= 1 - rate
+
+    def solve(self, config: TrackerConfig, anchored: bool = False) -> Solution:
+        """See `SampleMemory.solve`."""
+        missing = config.first_frame_share - self._first_share
+        # So much of the first frame that its whole share equals the floor.
+        amount = max(missing / (1 - self._first_share), 0.0) if missing > 0 else 0.0
+        x, y = (
             torch.lerp(running, first, amount)
             for running, first in zip(self._running, self._first, strict=True)
         )
-        return left, right
+        return Solution(ridge_solve(x, y, config.regularization), None)
+
+
+class Sums(NamedTuple):
+    """X^T X (1, D, D) and X^T y (1, D) of some frames, each frame with the weight of the first."""
+
+    gram: Tensor
+    moment: Tensor
+
+
+class GramMemory:
+    """Three running means of normal equations; see the module's text."""
+
+    def __init__(self, x: Tensor, y: Tensor) -> None:
+        self._samples = x.shape[1]
+        self.first = self._sums(x, y, None)
+        self.forget()
+
+    @classmethod
+    def restored(cls, first: Sums, lasting: Sums, frames: int, samples: int) -> GramMemory:
+        """A memory of another run's sums, of `samples` a frame; they are copied.
+
+        The newest frames' part begins with the lasting one.
+        """
+        memory = cls.__new__(cls)
+        memory._samples = samples
+        memory.first, memory.lasting, memory.recent = (
+            _copy(sums) for sums in (first, lasting, lasting)
+        )
+        memory.frames = frames
+        return memory
+
+    def forget(self) -> None:
+        """See `SampleMemory.forget`."""
+        self.lasting = _copy(self.first)
+        self.recent = _copy(self.first)
+        self.frames = 0
+        """Frames that `lasting` stands for beside the first."""
+
+    def add(
+        self,
+        x: Tensor,
+        y: Tensor,
+        frames: int,
+        config: TrackerConfig,
+        weight: Tensor | None = None,
+    ) -> None:
+        """See `SampleMemory.add`; takes any number N of samples."""
+        new = self._sums(x, y, weight)
+        for sums, rate in (
+            (self.lasting, config.learning_rate),
+            (self.recent, config.recent_rate),
+        ):
+            for running, value in zip(sums, new, strict=True):
+                running.lerp_(value, compounded(rate, frames))
+        self.frames += frames
+
+    def solve(self, config: TrackerConfig, anchored: bool = False) -> Solution:
+        """See `SampleMemory.solve`."""
+        recent = 0.0 if anchored else config.recent_share
+        gram, moment = (
+            config.first_frame_share * first + (1 - config.first_frame_share - recent) * lasting
+            for first, lasting in zip(self.first, self.lasting, strict=True)
+        )
+        if recent:
+            gram.add_(self.recent.gram, alpha=recent)
+            moment.add_(self.recent.moment, alpha=recent)
+        factor = factorise(gram, config.regularization)
+        return Solution(solve_factorised(factor, moment), factor)
+
+    def _sums(self, x: Tensor, y: Tensor, weight: Tensor | None) -> Sums:
+        x, y = x.float().flatten(0, 1), y.float().flatten()
+        # Every frame weighs as much as the first, however many samples of it are given.
+        share = self._samples / len(x)
+        weighted = x if weight is None else x * weight.flatten()[:, None]
+        return Sums(share * (weighted.mT @ x)[None], share * (y @ weighted)[None])
+
+
+def _mean(value: Tensor) -> Tensor:
+    return value.float().mean(dim=0, keepdim=True)
+
+
+def _copy(sums: Sums) -> Sums:
+    return Sums(sums.gram.clone(), sums.moment.clone())

@@ -8,16 +8,18 @@ Not in the paper.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dcfst_core.boxes import BoxXYWH
 
 _RATE = 0.1
 # Slower targets are granted this, target sizes a frame. In the end the circle holds the frame.
 _LEAST_STEP, _LEAST_DRIFT = 0.1, 0.14
+# So many frames widen the circle to any frame.
+_ANYWHERE = 1_000_000
 
 
-@dataclass
+@dataclass(frozen=True)
 class Motion:
     """Where a target was last seen, and how it moved. Lengths in sizes sqrt(w h) of its box."""
 
@@ -38,21 +40,29 @@ class Motion:
         x, y, w, h = box_xywh
         return cls(x + w / 2, y + h / 2, math.sqrt(w * h))
 
-    def see(self, box_xywh: BoxXYWH) -> None:
-        """Note where the target is in the current frame."""
+    @classmethod
+    def anywhere(cls, width: float, height: float) -> Motion:
+        """A target that may be anywhere in a frame of any size."""
+        return cls(0.0, 0.0, math.sqrt(width * height), frames_unseen=_ANYWHERE)
+
+    def seen(self, box_xywh: BoxXYWH) -> Motion:
+        """The motion after a frame in which the target is at this box."""
         x, y, w, h = box_xywh
         x, y = x + w / 2, y + h / 2
-        if self.frames_unseen == 0:
-            dx, dy = (x - self.x) / self.size, (y - self.y) / self.size
-            self.drift_x += _RATE * (dx - self.drift_x)
-            self.drift_y += _RATE * (dy - self.drift_y)
-            self.step += _RATE * (math.hypot(dx, dy) - self.step)
-        self.x, self.y, self.size = x, y, math.sqrt(w * h)
-        self.frames_unseen = 0
+        moved = replace(self, x=x, y=y, size=math.sqrt(w * h), frames_unseen=0)
+        if self.frames_unseen:
+            return moved
+        dx, dy = (x - self.x) / self.size, (y - self.y) / self.size
+        return replace(
+            moved,
+            drift_x=self.drift_x + _RATE * (dx - self.drift_x),
+            drift_y=self.drift_y + _RATE * (dy - self.drift_y),
+            step=self.step + _RATE * (math.hypot(dx, dy) - self.step),
+        )
 
-    def miss(self) -> None:
-        """Note that the target was not surely seen in the current frame."""
-        self.frames_unseen += 1
+    def missed(self) -> Motion:
+        """The motion after a frame in which the target was not surely seen."""
+        return replace(self, frames_unseen=self.frames_unseen + 1)
 
     def expected(self) -> tuple[float, float]:
         """Where to look in the next frame, px: midway between a halt and a steady course."""

@@ -88,7 +88,9 @@ def check_frame(frame_rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def upload_frame(frame_rgb: NDArray[np.uint8], device: torch.device) -> Tensor:
     """Copy a checked frame (H, W, 3) to the device as a uint8 tensor (3, H, W)."""
-    return _send(torch.from_numpy(np.ascontiguousarray(frame_rgb)), device).permute(2, 0, 1)
+    # PyTorch takes only memory that it could write to; a read-only frame is copied.
+    usable = np.require(frame_rgb, requirements=["C", "W"])
+    return _send(torch.from_numpy(usable), device).permute(2, 0, 1)
 
 
 def to_device(values: Sequence[float] | Sequence[Sequence[float]], device: torch.device) -> Tensor:

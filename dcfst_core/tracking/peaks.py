@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,16 +11,19 @@ from torch import Tensor
 from dcfst_core.network.samples import SampleGrid
 
 
-@dataclass(frozen=True)
-class Peaks:
+class Peaks(NamedTuple):
     """The main and the second peak of a batch of score maps."""
 
     score: Tensor
-    """(B,) height of the main peak."""
+    """(B,) height of the main peak; -inf where there is none within reach."""
     centre_xy: Tensor
     """(B, 2) position of the main peak, patch px."""
     second_score: Tensor
     """(B,) greatest score outside of the main peak's neighbourhood."""
+    second_xy: Tensor
+    """(B, 2) its sample's centre, patch px."""
+    sharpness: Tensor
+    """(B,) curvature of the peak's logarithm over that of the Gaussian label; 1 at a border."""
 
 
 def find_peaks(
@@ -30,6 +33,7 @@ def find_peaks(
     window_strength: float | Tensor,
     subgrid: bool,
     reach: Tensor | None = None,
+    output_sigma_factor: float = 0.25,
 ) -> Peaks:
     """Locate the peaks of score maps (B, n, n).
 
@@ -39,22 +43,34 @@ def find_peaks(
     of circles in which the main peaks have to lie; an infinite radius is no limit.
     """
     batch, size, _ = scores.shape
-    weighted = scores * _window(size, window_strength, scores.device)
+    # Lowered by a share of their magnitude: negative scores at the border must not rise.
+    weighted = scores - (1 - _window(size, window_strength, scores.device)) * scores.abs()
     if reach is not None:
-        weighted = weighted - _out_of_reach(scores, grid, reach)
-    best = weighted.flatten(1).argmax(dim=1)
+        weighted = weighted.masked_fill(~_within_reach(scores, grid, reach), float("-inf"))
+    highest, best = weighted.flatten(1).max(dim=1)
     row, col = best // size, best % size
     index = torch.arange(batch, device=scores.device)
-    height = scores[index, row, col]
-    offset_x = offset_y = torch.zeros_like(height)
-    if subgrid:
-        offset_y = _gaussian_vertex(scores[index, :, col], row)
-        offset_x = _gaussian_vertex(scores[index, row, :], col)
-    middle = (size - 1) / 2
-    centre_x = (col + offset_x - middle) * grid.spacing + grid.patch_size / 2
-    centre_y = (row + offset_y - middle) * grid.spacing + grid.patch_size / 2
-    centre = torch.stack((centre_x, centre_y), dim=1)
-    return Peaks(height, centre, _second_peak(scores, row, col, grid, target_wh))
+    height = torch.where(highest.isneginf(), highest, scores[index, row, col])
+    offset_y, curvature_y = _gaussian_vertex(scores[index, :, col], row)
+    offset_x, curvature_x = _gaussian_vertex(scores[index, row, :], col)
+    shift = torch.stack((offset_x, offset_y), dim=1) * float(subgrid)
+    centre = _centre_xy(grid, row, col) + shift * grid.spacing
+    second, second_place = _second_peak(scores, row, col, grid, target_wh)
+    # Of a Gaussian label the logarithm's curvature is -1 / sigma^2; at a border it is not known.
+    sigma2 = output_sigma_factor**2 * target_wh.prod(dim=1) / grid.spacing**2
+    sharpness = (-torch.stack((curvature_x, curvature_y)) * sigma2).nan_to_num(1.0).mean(dim=0)
+    return Peaks(
+        height,
+        centre,
+        second,
+        _centre_xy(grid, second_place // size, second_place % size),
+        sharpness.clamp(0.0, 4.0),
+    )
+
+
+def _centre_xy(grid: SampleGrid, row: Tensor, col: Tensor) -> Tensor:
+    middle = (grid.size - 1) / 2
+    return (torch.stack((col, row), dim=1) - middle) * grid.spacing + grid.patch_size / 2
 
 
 def _window(size: int, strength: float | Tensor, device: torch.device) -> Tensor:
@@ -64,8 +80,8 @@ def _window(size: int, strength: float | Tensor, device: torch.device) -> Tensor
     return (1 - share) + share * (hann[:, None] * hann)
 
 
-def _out_of_reach(scores: Tensor, grid: SampleGrid, reach: Tensor) -> Tensor:
-    """What to subtract (B, n, n): most outside of the circles, less on slopes inside of them.
+def _within_reach(scores: Tensor, grid: SampleGrid, reach: Tensor) -> Tensor:
+    """Where a main peak may be (B, n, n): on maxima in the circle, anywhere where it has no end.
 
     A peak just outside of a circle is not to be taken at its slope inside.
     """
@@ -73,33 +89,35 @@ def _out_of_reach(scores: Tensor, grid: SampleGrid, reach: Tensor) -> Tensor:
     x, y, radius = reach[:, :, None].unbind(dim=1)  # each (B, 1)
     distance2 = (points - y).square()[:, :, None] + (points - x).square()[:, None, :]
     radius = radius[..., None]
-    highest_around = F.max_pool2d(scores, 3, stride=1, padding=1)
-    slope = (scores < highest_around) & radius.isfinite()
-    return 1e3 * (distance2 > radius.square()) + 1e2 * slope
+    is_maximum = scores >= F.max_pool2d(scores, 3, stride=1, padding=1)
+    return (distance2 <= radius.square()) & (is_maximum | radius.isinf())
 
 
-def _gaussian_vertex(profile: Tensor, peak: Tensor) -> Tensor:
-    """Offset in [-0.5, 0.5] of the vertex through a peak (B,) of profiles (B, n) and its sides.
+def _gaussian_vertex(profile: Tensor, peak: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the parabola through the logarithms of a peak (B,) of profiles (B, n) and its sides.
 
-    The labels are Gaussian, and so are the scores near the target: their logarithm is a parabola.
+    The labels are Gaussian, and so are the scores near the target. Returns the vertex' offset in
+    [-0.5, 0.5] and the curvature (<= 0); 0 and NaN at the border.
     """
     last = profile.shape[1] - 1
     rows = torch.arange(len(profile), device=profile.device)
     profile = profile.clamp(min=1e-3).log()
     left = profile[rows, (peak - 1).clamp(min=0)]
     right = profile[rows, (peak + 1).clamp(max=last)]
-    curvature = left - 2 * profile[rows, peak] + right
-    vertex = 0.5 * (left - right) / curvature.clamp(max=-1e-9)
+    curvature = (left - 2 * profile[rows, peak] + right).clamp(max=-1e-9)
+    vertex = (0.5 * (left - right) / curvature).clamp(-0.5, 0.5)
     inside = (peak > 0) & (peak < last)
-    return torch.where(inside, vertex.clamp(-0.5, 0.5), torch.zeros_like(vertex))
+    return vertex.where(inside, 0.0), curvature.where(inside, float("nan"))
 
 
 def _second_peak(
     scores: Tensor, row: Tensor, col: Tensor, grid: SampleGrid, target_wh: Tensor
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
+    """The greatest score (B,) away from the main peak, and the flat index (B,) of its sample."""
     index = torch.arange(scores.shape[1], device=scores.device)
-    reach = target_wh / grid.spacing
-    near_x = (index - col[:, None]).abs() < reach[:, :1]
-    near_y = (index - row[:, None]).abs() < reach[:, 1:]
-    near = near_y[:, :, None] & near_x[:, None, :]
-    return scores.masked_fill(near, float("-inf")).flatten(1).amax(dim=1)
+    near = target_wh / grid.spacing
+    near_x = (index - col[:, None]).abs() < near[:, :1]
+    near_y = (index - row[:, None]).abs() < near[:, 1:]
+    away = scores.masked_fill(near_y[:, :, None] & near_x[:, None, :], float("-inf"))
+    highest, place = away.flatten(1).max(dim=1)
+    return highest, place

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from dcfst_core.inference.iou_field import Field
+from dcfst_core.inference.iou_field import Field, Guide
 from dcfst_core.inference.net import InferenceNet
 from dcfst_core.network.backbone import STRIDE_BLOCK4
 from dcfst_core.network.box_tensors import cxcywh_to_xyxy
-from dcfst_core.network.iou_net import Features
+from dcfst_core.network.embedding import Features
 from dcfst_core.tracking.config import TrackerConfig
 
 # Two 3x3 convolutions and the bilinear surface reach so many cells beyond a box.
@@ -42,6 +43,17 @@ def refine_boxes(
     return boxes, field.scores(cxcywh_to_xyxy(boxes))
 
 
+class Refined(NamedTuple):
+    """Refined boxes of some targets, one row each."""
+
+    box_cxcywh: Tensor
+    """(B, 4) patch px: the mean of the best."""
+    predicted_iou: Tensor
+    """(B,) in [0, 1]."""
+    spread: Tensor
+    """(B,) how far the best lie apart: mean deviation of centres in sizes, and of log sizes."""
+
+
 class BoxRefiner:
     """From score peaks to boxes, as the config says."""
 
@@ -53,15 +65,15 @@ class BoxRefiner:
     def __call__(
         self,
         blocks: Features,
-        modulation: Features,
+        guide: Guide,
         centre_xy: Tensor,
         target_wh: Tensor,
         cells: int | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Boxes (B, 4; cxcywh) in patch px around the peaks, and their predicted IoU (B,).
+    ) -> Refined:
+        """Boxes in patch px around the peaks.
 
-        `blocks`: trunk features of the search regions; `modulation`: 2 x (B, 256); `centre_xy`,
-        `target_wh`: (B, 2), peaks and last sizes in patch px; `cells`: from `window_cells`.
+        `blocks`: trunk features of the search regions; `centre_xy`, `target_wh`: (B, 2), peaks and
+        last sizes in patch px; `cells`: from `window_cells`.
         """
         config = self._config
         blocks, origin_xy = self._window(blocks, centre_xy, cells)
@@ -71,16 +83,18 @@ class BoxRefiner:
             (local_xy[:, None] + shift * target_wh[:, None], target_wh[:, None] * stretch.exp()),
             dim=-1,
         )
-        field = self._net.iou_field(self._net.iou_features(blocks), modulation)
+        field = self._net.iou_field(self._net.iou_features(blocks), guide)
         refined, predicted = refine_boxes(
             field, proposals, config.box_refinement_iter, config.box_refinement_step_length
         )
         values, best = predicted.topk(config.num_averaged, dim=1)
-        found = refined.gather(1, best[..., None].expand(-1, -1, 4)).mean(dim=1)
-        centre_xy = torch.lerp(centre_xy, found[:, :2] + origin_xy, config.position_refinement)
+        chosen = refined.gather(1, best[..., None].expand(-1, -1, 4))
+        mean = chosen.mean(dim=1)
+        box = torch.cat((mean[:, :2] + origin_xy, mean[:, 2:]), dim=1)
+        relative = torch.cat((chosen[..., :2] / target_wh[:, None], chosen[..., 2:].log()), dim=-1)
+        spread = relative.var(dim=1, correction=0).mean(dim=1).sqrt()
         # The predictor's scale is [-1, 1].
-        predicted_iou = ((values.mean(dim=1) + 1) / 2).clamp(0, 1)
-        return torch.cat((centre_xy, found[:, 2:]), dim=1), predicted_iou
+        return Refined(box, ((values.mean(dim=1) + 1) / 2).clamp(0, 1), spread)
 
     def window_cells(self, longest_side: float) -> int | None:
         """How many cells of block4 the boxes of targets with such a longest side, px, can see.

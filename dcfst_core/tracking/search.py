@@ -3,47 +3,88 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from dcfst_core.network.samples import SampleGrid
 from dcfst_core.track import TrackState
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.patch import SearchRegion
 from dcfst_core.tracking.target import Target
 
-# A sample grid reaches over five sixths of its region.
-_GRID_REACH = 5 / 12
+# Neighbouring tiles share a tenth of what a sample grid covers: nothing falls between them.
+_TILE_STEP = 0.9
 
 
-def choose_regions(
-    target: Target, width: int, height: int, config: TrackerConfig
-) -> list[SearchRegion]:
-    """The search regions of one target: around its last box and, while lost, some more.
+@dataclass(frozen=True)
+class Plan:
+    """Where one target is looked for in one frame."""
 
-    They are where it should be by now and tiles, visited in turn, that cover what is within its
-    reach, in the end the frame: `lost_search_tiles` in all, so the cost stays bounded. All have
-    the usual scale: the regressor knows the target at that size. While a candidate is being
-    verified there are no tiles.
+    regions: tuple[SearchRegion, ...]
+    """At least one; the first is around its box."""
+    expected_xy: tuple[float, float]
+    """Where it should be, image px."""
+    reach: float
+    """Pixels from there within which it must be found; infinite: no limit."""
+    next_tile: int
+    """The tile that comes next, if this frame does not find it."""
+
+
+def make_plan(
+    target: Target, width: int, height: int, grid: SampleGrid, config: TrackerConfig
+) -> Plan:
+    """Plan the search of one target: around its last box and, while lost, in some more regions.
+
+    They are where it should be by now, larger and smaller regions there, and tiles, visited in
+    turn, that cover what is within its reach, in the end the frame: `lost_search_tiles` in all, so
+    the cost stays bounded.
     """
     home = SearchRegion.around(target.box_xywh, config.search_area_scale, config.patch_size)
+    expected_xy = target.motion.expected()
+    if target.state is TrackState.TRACKING:
+        return Plan((home,), expected_xy, math.inf, target.next_tile)
+    reach = target.motion.reach(config.reach)
     if target.state is not TrackState.LOST:
-        return [home]
-    x, y = target.motion.expected()
+        return Plan((home,), expected_xy, reach, target.next_tile)
+    x, y = expected_xy
     expected = replace(home, centre_x=min(max(x, 0), width), centre_y=min(max(y, 0), height))
-    reach = target.reach(config)
-    regions = [home]
+    extra = _tiles_in_reach(target, expected, width, height, grid, reach)
+    extra += _zoomed(expected, config.lost_search_zoom)
+    regions, budget = [home], config.lost_search_tiles
     if _distance(home, expected) > target.motion.size / 2:
-        regions.append(expected)
-    verifying = target.frames_reaccepted > 0
-    if not verifying and _distance(home, expected) + reach > _GRID_REACH * home.side:
-        tiles = [
-            tile
-            for tile in _tiles(expected, width, height)
-            if _distance(tile, expected) < reach + _GRID_REACH * home.side
-        ]
-        count = min(config.lost_search_tiles + 1 - len(regions), len(tiles))
-        regions += [tiles[(target.next_tile + k) % len(tiles)] for k in range(count)]
-        target.next_tile = (target.next_tile + count) % len(tiles)
-    return regions[: 1 + config.lost_search_tiles]
+        if budget > 1:
+            regions.append(expected)
+            budget -= 1
+        else:
+            extra.insert(0, expected)
+    count = min(budget, len(extra))
+    first = target.next_tile
+    regions += [extra[(first + k) % len(extra)] for k in range(count)]
+    return Plan(tuple(regions), expected_xy, reach, (first + count) % max(len(extra), 1))
+
+
+def _zoomed(region: SearchRegion, zoom: float) -> list[SearchRegion]:
+    """The region in which the target appears larger, and the one in which it appears smaller."""
+    if zoom == 1.0:
+        return []
+    return [replace(region, side=region.side * factor) for factor in (zoom, 1 / zoom)]
+
+
+def _tiles_in_reach(
+    target: Target,
+    expected: SearchRegion,
+    width: int,
+    height: int,
+    grid: SampleGrid,
+    reach: float,
+) -> list[SearchRegion]:
+    """Regions that cover what lies within reach; none where the expected region does so alone."""
+    covered = expected.side * (grid.size - 1) * grid.spacing / grid.patch_size
+    if reach <= covered / 2:
+        return []
+    # In an order that stays while it is lost, so that every tile has its turn.
+    seen = replace(expected, centre_x=target.motion.x, centre_y=target.motion.y)
+    tiles = _tiles(seen, width, height, _TILE_STEP * covered)
+    return [tile for tile in tiles if _distance(tile, expected) < reach + covered / 2]
 
 
 def _distance(a: SearchRegion, b: SearchRegion) -> float:
@@ -51,19 +92,14 @@ def _distance(a: SearchRegion, b: SearchRegion) -> float:
     return max(abs(a.centre_x - b.centre_x), abs(a.centre_y - b.centre_y))
 
 
-def _tiles(home: SearchRegion, width: int, height: int) -> list[SearchRegion]:
-    """Regions that cover the frame, those nearest to `home` first.
-
-    Three quarters of a side from one tile to the next leave no gap between the sample grids.
-    """
-    step = 0.75 * home.side
+def _tiles(home: SearchRegion, width: int, height: int, step: float) -> list[SearchRegion]:
+    """Regions at most `step` apart that cover the frame, those nearest to `home` first."""
     columns, rows = math.ceil(width / step), math.ceil(height / step)
     tiles = [
-        SearchRegion(
-            width * (column + 0.5) / columns,
-            height * (row + 0.5) / rows,
-            home.side,
-            home.patch_size,
+        replace(
+            home,
+            centre_x=width * (column + 0.5) / columns,
+            centre_y=height * (row + 0.5) / rows,
         )
         for row in range(rows)
         for column in range(columns)

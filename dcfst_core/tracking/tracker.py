@@ -1,33 +1,46 @@
-"""The tracker: `init` on a box, `update` on every following frame; any number of targets."""
+"""The tracker: `init` on a box, `update` on every following frame; any number of targets.
+
+A frame's way: plan (where to look) -> search (scores) -> choose (one find a target) -> examine
+(box, evidence) -> judge (state, permissions) -> move -> learn. A target is written here and
+nowhere else.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcfst_core.boxes import BoxXYWH, check_box, clip_box
+from dcfst_core.boxes import check_box
+from dcfst_core.errors import FrameError, SolverError, TargetError
 from dcfst_core.inference.net import InferenceNet
 from dcfst_core.inference.timing import StageTimer
 from dcfst_core.network.model import DCFSTNet
 from dcfst_core.network.samples import SampleGrid
-from dcfst_core.track import Track, TrackState
+from dcfst_core.track import Evidence, Track, TrackState
 from dcfst_core.tracking.config import TrackerConfig
-from dcfst_core.tracking.learning import Learner
-from dcfst_core.tracking.localisation import Localiser, Sighting
+from dcfst_core.tracking.finds import Find, weigh
+from dcfst_core.tracking.judgement import Belief, Verdict, Verifier, judge
+from dcfst_core.tracking.learning import Learner, Lesson, due_lessons, has_rival
+from dcfst_core.tracking.localisation import Localiser
+from dcfst_core.tracking.move import next_box, next_shape
 from dcfst_core.tracking.patch import check_frame, upload_frame
+from dcfst_core.tracking.saved_target import (
+    SavedTarget,
+    capture,
+    fingerprint,
+    read_target,
+    write_target,
+)
+from dcfst_core.tracking.search import Plan, make_plan
 from dcfst_core.tracking.target import Target
 
 DEFAULT_TARGET_ID = "target"
-
-_FIXED = (
-    *("precision", "memory", "appearances", "patch_size"),
-    *("grid_size", "grid_spacing", "update_grid_stride"),
-)
 
 
 class Tracker:
@@ -36,6 +49,9 @@ class Tracker:
     `model`: a DCFSTNet; it is copied, so one model may serve several trackers. `device`: a torch
     device. Not thread-safe: one tracker belongs to one thread at a time.
     """
+
+    keep_score_maps = False
+    """Whether tracks carry a `ScoreMap`: costs a copy from the device in every frame."""
 
     def __init__(
         self,
@@ -47,31 +63,38 @@ class Tracker:
         self.device = torch.device(device)
         self.model = model
         self.timer = StageTimer(self.device)
+        self.verifier = Verifier.from_metadata(model.metadata)
         self._net = self._make_net(model, config)
         self._targets: dict[str, Target] = {}
+        self._frame_size: tuple[int, int] | None = None
         self._build(config)
 
     def _make_net(self, model: DCFSTNet, config: TrackerConfig) -> InferenceNet:
         return InferenceNet(model, self.device, config.precision)
 
     def _build(self, config: TrackerConfig) -> None:
-        grid = SampleGrid(config.grid_size, config.grid_spacing, config.patch_size)
         self._config = config
-        self._localiser = Localiser(self._net, config, grid, self.timer)
-        self._learner = Learner(self._net, config, grid, self.timer)
+        self._grid = SampleGrid(config.grid_size, config.grid_spacing, config.patch_size)
+        self._localiser = Localiser(self._net, config, self._grid, self.timer)
+        self._learner = Learner(self._net, config, self._grid, self.timer)
 
     @property
     def config(self) -> TrackerConfig:
         """The settings. Others may be given between two frames, also while targets are held.
 
-        ValueError for a change of what the network and the remembered samples were made for:
-        `precision`, `memory`, `appearances`, the patch and the sample grid.
+        ValueError for a change of what the network and the remembered samples were made for: the
+        fields whose option is not `live`.
         """
         return self._config
 
     @config.setter
     def config(self, config: TrackerConfig) -> None:
-        changed = [name for name in _FIXED if getattr(config, name) != getattr(self._config, name)]
+        changed = [
+            spec.name
+            for spec in fields(config)
+            if not spec.metadata["live"]
+            and getattr(config, spec.name) != getattr(self._config, spec.name)
+        ]
         if changed:
             raise ValueError(
                 f"expected {', '.join(changed)} as before: make a new Tracker instead"
@@ -86,10 +109,47 @@ class Tracker:
     def release(self, target_id: str = DEFAULT_TARGET_ID) -> None:
         """Forget one target; one that is not held is no error."""
         self._targets.pop(target_id, None)
+        if not self._targets:
+            self._frame_size = None
 
     def reset(self) -> None:
         """Forget all targets."""
         self._targets.clear()
+        self._frame_size = None
+
+    def save_target(self, target_id: str, path: str | Path) -> None:
+        """Write what was learned of a target to a file of at most 5 MB, to find it again later.
+
+        Raises TargetError for an id that is not held, for `memory = average`, whose data matrices
+        have no sums, and where the file cannot be written.
+        """
+        write_target(self.saved_target(target_id), path)
+
+    def saved_target(self, target_id: str = DEFAULT_TARGET_ID) -> SavedTarget:
+        """What `save_target` writes, for `merge_targets`."""
+        (target,) = self._chosen([target_id])
+        return capture(target, fingerprint(self.model, self._config))
+
+    @torch.no_grad()
+    def load_target(self, saved: str | Path | SavedTarget, target_id: str | None = None) -> Track:
+        """Take up a target of another run: it starts as lost, anywhere in the frame.
+
+        `saved`: a file of `save_target`, or what `read_target` and `merge_targets` give.
+        `target_id`: None keeps its name; one that is held is replaced. Raises TargetError for a
+        file that is none, or that other weights or settings made.
+        """
+        if not isinstance(saved, SavedTarget):
+            saved = read_target(saved)
+        wanted = fingerprint(self.model, self._config)
+        if saved.fingerprint != wanted:
+            raise TargetError(
+                f"expected a target saved with these weights and settings ({wanted}); "
+                f"{saved.target_id!r} was saved with others ({saved.fingerprint}): load it into a "
+                "tracker like the one that saved it, or save it again"
+            )
+        name = saved.target_id if target_id is None else target_id
+        self._targets[name] = self._learner.resume(saved, name)
+        return self._targets[name].track
 
     @torch.no_grad()
     def init(
@@ -106,6 +166,9 @@ class Tracker:
         frame = check_frame(frame_rgb)
         height, width = frame.shape[:2]
         box = check_box(box_xywh, width, height)
+        if set(self._targets) - {target_id}:
+            self._check_size(width, height)
+        self._frame_size = (width, height)
         image = upload_frame(frame, self.device)
         target = self._learner.start(image, box, target_id)
         self._targets[target_id] = target
@@ -114,10 +177,10 @@ class Tracker:
     def update(self, frame_rgb: NDArray[np.uint8]) -> Track:
         """Find the one target held in the next frame (H, W, 3) uint8.
 
-        Raises FrameError, or RuntimeError when none or several targets are held.
+        Raises FrameError, or TargetError when none or several targets are held.
         """
         if len(self._targets) != 1:
-            raise RuntimeError(
+            raise TargetError(
                 f"expected exactly one target, {len(self._targets)} are held: call init() first, "
                 "and update_all() for several targets"
             )
@@ -130,57 +193,114 @@ class Tracker:
         """Find all targets in the next frame, in one batched pass; returns tracks by target id.
 
         `only`: update just these ids, so that a target given late can catch up with the others.
+        Raises FrameError, also for a frame of another size than the targets' first one, and
+        TargetError for ids that are not held.
         """
         frame = check_frame(frame_rgb)
+        height, width = frame.shape[:2]
         self.timer.reset()
-        targets = [t for t in self._targets.values() if only is None or t.target_id in only]
+        targets = self._chosen(only)
         if not targets:
             return {}
+        self._check_size(width, height)
+        self._frame_size = (width, height)
         with self.timer("upload"):
             image = upload_frame(frame, self.device)
-        sightings = self._localiser.find(image, targets)
-        due = [
-            (target, sighting)
-            for target, sighting in zip(targets, sightings, strict=True)
-            if self._take(target, sighting, image)
-        ]
-        if due:
-            self._learner.learn(image, self._spread(due, len(targets)))
+        config = self._config
+        plans = [make_plan(target, width, height, self._grid, config) for target in targets]
+        finds = self._localiser.find(image, targets, plans)
+        lessons = []
+        for target, plan, find in zip(targets, plans, finds, strict=True):
+            evidence = None if find is None else weigh(find, plan, target)
+            verdict = judge(target.belief, evidence, self.verifier, config)
+            self._move(target, plan, find, evidence, verdict, (width, height))
+            if find is not None and verdict.may_learn:
+                lessons.append(Lesson(target, find, has_rival(evidence, config)))
+        self._learn(image, due_lessons(lessons, len(targets), config))
         return {target.target_id: target.track for target in targets}
 
-    def _spread(
-        self, due: list[tuple[Target, Sighting]], targets: int
-    ) -> list[tuple[Target, Sighting]]:
-        """What is learned in this frame; what can wait a little waits for the next ones.
+    def _chosen(self, only: Collection[str] | None) -> list[Target]:
+        if only is None:
+            return list(self._targets.values())
+        if isinstance(only, str):
+            raise TargetError(f"expected only as a collection of ids, e.g. [{only!r}]; got a str")
+        unknown = sorted(set(only) - set(self._targets))
+        if unknown:
+            raise TargetError(f"expected ids among {list(self._targets)}; got also {unknown}")
+        return [target for target in self._targets.values() if target.target_id in only]
 
-        Targets that were given together would all be due together, and that frame would be late.
-        """
-        urgent = [pair for pair in due if pair[0].urgent]
-        others = [pair for pair in due if not pair[0].urgent]
-        others.sort(key=lambda pair: -pair[0].frames_since_update)
-        return urgent + others[: math.ceil(targets / self.config.update_interval)]
+    def _check_size(self, width: int, height: int) -> None:
+        if self._frame_size not in (None, (width, height)):
+            before = "{}x{}".format(*self._frame_size or ())
+            raise FrameError(
+                f"expected a frame of {before}, as the targets' boxes are in its pixels; got "
+                f"{width}x{height}: release the targets and give their boxes anew"
+            )
 
-    def _take(self, target: Target, sighting: Sighting, image: Tensor) -> bool:
-        """Move the target to its sighting, if it is one; say whether its model is to learn."""
-        config = self.config
-        if target.judge(sighting.signals, config, sighting.box_xywh):
-            height, width = image.shape[1:]
-            # In doubt the size is kept: what is found may be something else, of another size.
-            rate = config.size_update_rate if target.state is TrackState.TRACKING else 0.0
-            target.box_xywh = _next_box(target.box_xywh, sighting.box_xywh, width, height, rate)
-        if target.state is not TrackState.TRACKING:
-            target.motion.miss()
-            return False
-        target.motion.see(target.box_xywh)
-        if target.appearances is not None:
-            target.appearances.note(sighting.signals.similarity)
-        return target.needs_update(config)
+    def _move(
+        self,
+        target: Target,
+        plan: Plan,
+        find: Find | None,
+        evidence: Evidence | None,
+        verdict: Verdict,
+        frame_size: tuple[int, int],
+    ) -> None:
+        """Write what one frame says of a target's place, shape and state."""
+        config = self._config
+        was_lost = target.state is TrackState.LOST
+        target.belief, target.evidence = verdict.belief, evidence
+        target.score_map = None
+        if find is not None and self.keep_score_maps:
+            target.score_map = find.score_map(self._grid)
+        seen = target.state is TrackState.TRACKING
+        target.shape = next_shape(target.shape, find if seen else None, config)
+        if find is not None and verdict.follow:
+            target.box_xywh = next_box(target.shape, target.state, plan, find, frame_size, config)
+        elif target.state is TrackState.LOST:
+            target.box_xywh = target.last_seen_box_xywh
+        target.next_tile = plan.next_tile
+        target.model.frames_since_update += 1
+        if seen:
+            target.motion = target.motion.seen(target.box_xywh)
+            target.last_seen_box_xywh = target.box_xywh
+            target.next_tile = 0
+            return
+        target.motion = target.motion.missed()
+        if target.state is TrackState.LOST and not was_lost and config.recent_share > 0:
+            self._anchor(target)
+
+    def _anchor(self, target: Target) -> None:
+        """Look for a lost target by what it was given as and what was verified of it."""
+        try:
+            anchored = self._learner.anchored(target.model.memory)
+        except SolverError as error:
+            _give_up_model(target, error)
+            return
+        target.model = replace(anchored, frames_since_update=target.model.frames_since_update)
+
+    def _learn(self, image: Tensor, lessons: Sequence[Lesson]) -> None:
+        """Let models learn and write what came of it."""
+        if not lessons:
+            return
+        for lesson, learned in zip(lessons, self._learner.learn(image, lessons), strict=True):
+            target = lesson.target
+            if isinstance(learned, SolverError):
+                _give_up_model(target, learned)
+                continue
+            target.model = learned
+            if target.looks is not None and lesson.find.descriptor is not None:
+                target.looks = target.looks.with_look(lesson.find.descriptor)
+
+    def pop_notes(self) -> dict[str, list[str]]:
+        """What went wrong with targets since the last call, in words, by id."""
+        notes = {name: target.notes for name, target in self._targets.items() if target.notes}
+        for name in notes:
+            self._targets[name].notes = []
+        return notes
 
 
-def _next_box(old: BoxXYWH, new: BoxXYWH, width: int, height: int, rate: float) -> BoxXYWH:
-    """The new centre with `rate` of the new size, kept at least partly inside the image."""
-    x, y, w, h = new
-    centre_x, centre_y = x + w / 2, y + h / 2
-    w = min(max(old[2] + rate * (w - old[2]), 2.0), 2.0 * width)
-    h = min(max(old[3] + rate * (h - old[3]), 2.0), 2.0 * height)
-    return clip_box((centre_x - w / 2, centre_y - h / 2, w, h), width, height, margin=2.0)
+def _give_up_model(target: Target, error: SolverError) -> None:
+    """A damaged model goes back to the first frame's samples, and its target is lost."""
+    target.notes.append(f"its model was given up for the first frame's: {error}")
+    target.belief = Belief(TrackState.LOST, 0.0, target.belief.usual)

@@ -47,6 +47,8 @@ def test_iou(a: tuple, b: tuple, expected: float) -> None:
         ((1, 2, math.inf, 4), "finite"),
         ((1, 2, 0, 4), r"positive width and height.*\(1, 2, 0, 4\)"),
         ((1, 2, 3, -4), "positive width and height"),
+        ((1, 2, 1.9, 4), r"at least 2 pixels a side.*\(1, 2, 1\.9, 4\)"),
+        ((1, 2, 40, 0.5), "at least 2 pixels a side"),
         ((640, 2, 3, 4), r"overlaps the 640x480 image.*\(640, 2, 3, 4\) lies outside"),
         ((-10, 2, 10, 4), "overlaps the 640x480 image"),
     ],
@@ -57,7 +59,8 @@ def test_boxes_that_are_refused(box: object, message: str) -> None:
     assert isinstance(caught.value, DCFSTError | ValueError)
 
 
-def test_a_box_half_outside_is_accepted() -> None:
+def test_the_least_box_and_one_half_outside_are_accepted() -> None:
+    assert check_box((1, 2, 2, 2), 640, 480) == (1.0, 2.0, 2.0, 2.0)  # the least there is
     assert check_box([-20, 470, 40, 40], 640, 480) == (-20.0, 470.0, 40.0, 40.0)
 
 

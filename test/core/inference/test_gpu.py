@@ -73,7 +73,7 @@ def test_both_stages_are_captured(caplog: pytest.LogCaptureFixture) -> None:
     tracker.init(next(frames), tuple(CLIP.boxes_xywh()[0]))
     for _ in range(8):
         tracker.update(next(frames))
-    stages = (tracker._localiser._search, tracker._localiser._examine)
+    stages = (tracker._localiser._graphed_search, tracker._localiser._graphed_examine)
     assert [len(stage._graphs) for stage in stages] == [1, 1]
     assert "without a CUDA graph" not in caplog.text
 

@@ -1,0 +1,133 @@
+"""What was found of each target: from rows on the device to one find and its evidence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dcfst_core.boxes import BoxXYWH
+from dcfst_core.network.embedding import Features
+from dcfst_core.network.rows import pick
+from dcfst_core.network.samples import SampleGrid
+from dcfst_core.track import Evidence, ScoreMap
+from dcfst_core.tracking.patch import SearchRegion
+from dcfst_core.tracking.peaks import Peaks
+from dcfst_core.tracking.refinement import Refined
+from dcfst_core.tracking.search import Plan
+from dcfst_core.tracking.target import Target
+
+
+class Found(NamedTuple):
+    """What is in the regions, one row each."""
+
+    blocks: Features
+    features: Features
+    scores: Tensor
+    """(B, n, n)"""
+    peaks: Peaks
+
+
+class Examined(NamedTuple):
+    """What the closer look says, one row for each target."""
+
+    refined: Refined
+    likeness_first: Tensor
+    likeness: Tensor
+    novelty: Tensor
+    descriptor: Tensor
+    """(B, F); (B, 0) where no looks are remembered."""
+
+
+class Signals(NamedTuple):
+    """The numbers of one find that need no context; see `Evidence`."""
+
+    peak: float
+    second_peak: float
+    sharpness: float
+    predicted_iou: float
+    box_spread: float
+    likeness_first: float
+    likeness: float
+    novelty: float
+
+
+@dataclass(frozen=True)
+class Find:
+    """One target's best find in the current frame; numbers are on the host."""
+
+    signals: Signals
+    peak_xy: tuple[float, float]
+    """Image px; so are the others."""
+    second_xy: tuple[float, float]
+    box_xywh: BoxXYWH
+    """As refined."""
+    region: SearchRegion
+    features: Features
+    """Head features (1, ...) of that region."""
+    descriptor: Tensor | None
+    """What was found looks like this (1, F); None where no looks are remembered."""
+    scores: Tensor
+    """(n, n), on the device."""
+
+    def score_map(self, grid: SampleGrid) -> ScoreMap:
+        """The scores as a picture of the image around the find."""
+        half = grid.size * grid.spacing / 2
+        middle = grid.patch_size / 2
+        area = self.region.to_image((middle - half, middle - half, 2 * half, 2 * half))
+        return ScoreMap(self.scores.float().cpu().numpy(), area)
+
+
+def read_finds(
+    found: Found, examined: Examined, regions: Sequence[SearchRegion]
+) -> list[Find | None]:
+    peaks, refined = found.peaks, examined.refined
+    numbers = torch.stack(
+        (
+            *(peaks.score, peaks.second_score, peaks.sharpness),
+            *(refined.predicted_iou, refined.spread),
+            *(examined.likeness_first, examined.likeness, examined.novelty),
+        ),
+        dim=1,
+    )
+    places = (peaks.centre_xy, peaks.second_xy, refined.box_cxcywh)
+    rows = torch.cat((numbers, *places), dim=1).tolist()
+    finds: list[Find | None] = []
+    for index, (region, row) in enumerate(zip(regions, rows, strict=True)):
+        # Nothing within reach, or numbers that are none: a damaged model's.
+        if not math.isfinite(row[0]) or not all(map(math.isfinite, row[8:])):
+            finds.append(None)
+            continue
+        one = slice(index, index + 1)
+        x, y, w, h = row[12:]
+        finds.append(
+            Find(
+                Signals(*row[:8]),
+                peak_xy=region.to_image((*row[8:10], 0.0, 0.0))[:2],
+                second_xy=region.to_image((*row[10:12], 0.0, 0.0))[:2],
+                box_xywh=region.to_image((x - w / 2, y - h / 2, w, h)),
+                region=region,
+                features=pick(found.features, one),
+                descriptor=examined.descriptor[one] if examined.descriptor.shape[1] else None,
+                scores=found.scores[index],
+            )
+        )
+    return finds
+
+
+def weigh(find: Find, plan: Plan, target: Target) -> Evidence:
+    """The evidence of a find: what the network says, and how it fits what is known."""
+    x, y, w, h = find.box_xywh
+    dx, dy = x + w / 2 - plan.expected_xy[0], y + h / 2 - plan.expected_xy[1]
+    wider = math.log(w) - target.shape.log_width
+    taller = math.log(h) - target.shape.log_height
+    return Evidence(
+        **find.signals._asdict(),
+        distance=math.hypot(dx, dy) / target.motion.size,
+        size_change=abs(wider + taller) / 2,
+        aspect_change=abs(wider - taller),
+    )

@@ -1,0 +1,71 @@
+"""A target's width and height through time: fast where the evidence is good, slow where not.
+
+A Kalman filter on log width and log height, with a random walk as its motion: how far a size may
+change from one frame to the next is a setting, how well the refined box tells it is measured in
+each frame, from how far the refined boxes lie apart and from their predicted IoU.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+_FIRST_DEVIATION = 0.05
+# Deviations from what is expected beyond this are taken for errors of the predictor.
+_SURPRISE = 2.0
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The filter's state: the log sizes and their common variance."""
+
+    log_width: float
+    log_height: float
+    variance: float
+
+    @classmethod
+    def start(cls, width: float, height: float) -> Shape:
+        """The given box is exact but for the hand that drew it."""
+        return cls(math.log(width), math.log(height), _FIRST_DEVIATION**2)
+
+    @property
+    def width(self) -> float:
+        """Pixels."""
+        return math.exp(self.log_width)
+
+    @property
+    def height(self) -> float:
+        """Pixels."""
+        return math.exp(self.log_height)
+
+    def waited(self, drift: float, most: float = 0.3) -> Shape:
+        """The state after a frame in which the size was not measured."""
+        return replace(self, variance=min(self.variance + drift**2, most**2))
+
+    def measured(self, width: float, height: float, drift: float, noise: float) -> Shape:
+        """The state after a frame with a refined box.
+
+        `drift`: standard deviation of a log size's change in one frame; `noise`: of the
+        measurement's error. A measurement far off counts less, as a Huber loss would have it.
+        """
+        variance = self.variance + drift**2
+        moves = [math.log(width) - self.log_width, math.log(height) - self.log_height]
+        noise2 = noise**2
+        surprise = max(map(abs, moves)) / math.sqrt(variance + noise2)
+        if surprise > _SURPRISE:
+            noise2 *= surprise / _SURPRISE
+        gain = variance / (variance + noise2)
+        return Shape(
+            self.log_width + gain * moves[0],
+            self.log_height + gain * moves[1],
+            (1 - gain) * variance,
+        )
+
+
+def measurement_noise(floor: float, spread: float, predicted_iou: float) -> float:
+    """Standard deviation of a refined box's log size.
+
+    `floor`: of the best measurement; `spread`: of the refined boxes that were averaged;
+    `predicted_iou` in [0, 1].
+    """
+    return math.hypot(floor, spread) / max(predicted_iou, 0.2)

@@ -1,0 +1,77 @@
+"""A target's size through time: the filter's arithmetic by hand, and what it is for."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+
+from dcfst_core.tracking.shape import Shape, measurement_noise
+
+
+def test_the_gain_is_a_kalman_filters() -> None:
+    shape = Shape(math.log(40), math.log(50), 0.05**2)
+    # variance 0.0025 + 0.04^2 = 0.0041, noise 0.06^2 = 0.0036: gain 41/77.
+    seen = shape.measured(44, 48, drift=0.04, noise=0.06)
+    gain = 0.0041 / (0.0041 + 0.0036)
+    assert seen.width == pytest.approx(40 * (44 / 40) ** gain)
+    assert seen.height == pytest.approx(50 * (48 / 50) ** gain)
+    assert seen.variance == pytest.approx((1 - gain) * 0.0041)
+    assert (shape.width, shape.variance) == (pytest.approx(40), 0.05**2)  # a value, unchanged
+
+
+def test_a_measurement_far_off_counts_less() -> None:
+    shape = Shape(0.0, 0.0, 0.0025)
+    far = 1.0  # e times as wide: 11.4 deviations off
+    seen = shape.measured(math.exp(far), 1.0, drift=0.04, noise=0.06)
+    surprise = far / math.sqrt(0.0041 + 0.0036)
+    gain = 0.0041 / (0.0041 + 0.0036 * surprise / 2)
+    assert seen.log_width == pytest.approx(gain * far)
+    assert seen.variance == pytest.approx((1 - gain) * 0.0041)
+    plain = 0.0041 / 0.0077
+    assert gain < plain / 2
+
+
+def test_up_to_two_deviations_nothing_is_held_back() -> None:
+    deviation = math.sqrt(0.0077)
+    gain = 0.0041 / 0.0077
+    for sign in (-1, 1):
+        move = sign * 1.99 * deviation
+        seen = Shape(0.0, 0.0, 0.0025).measured(1.0, math.exp(move), drift=0.04, noise=0.06)
+        assert seen.log_height == pytest.approx(gain * move)
+
+
+def test_waiting_makes_less_sure_up_to_a_limit() -> None:
+    shape = Shape.start(40, 50)
+    waited = shape.waited(0.04)
+    assert waited.variance == pytest.approx(shape.variance + 0.04**2)
+    assert (waited.width, waited.height) == pytest.approx((40, 50))
+    for _ in range(1000):
+        waited = waited.waited(0.04)
+    assert waited.variance == pytest.approx(0.3**2)
+    # So the first look at a target that comes back is believed more.
+    assert waited.measured(60, 75, 0.04, 0.06).width > shape.measured(60, 75, 0.04, 0.06).width
+
+
+def test_a_real_change_is_followed_within_a_few_frames_and_noise_is_not() -> None:
+    growing = Shape.start(40, 50)
+    for _ in range(12):
+        growing = growing.measured(56, 50, drift=0.04, noise=0.06)
+    assert growing.width == pytest.approx(56, rel=0.03)
+    steady, sizes = Shape.start(40, 50), []
+    for k in range(60):
+        steady = steady.measured(40 * 1.1 ** (-1) ** k, 50, drift=0.04, noise=0.12)
+        sizes.append(steady.width)
+    assert max(sizes[10:]) / min(sizes[10:]) < 1.1  # the measurements: 1.21
+
+
+def test_noise_grows_with_spread_and_with_doubt() -> None:
+    assert measurement_noise(0.06, 0.08, 1.0) == pytest.approx(0.1)
+    assert measurement_noise(0.06, 0.08, 0.5) == pytest.approx(0.2)
+    assert measurement_noise(0.06, 0.0, 0.0) == pytest.approx(0.3)  # at most five times
+
+
+def test_a_shape_cannot_be_written() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Shape.start(4, 5).variance = 1.0  # type: ignore[misc]
