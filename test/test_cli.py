@@ -345,3 +345,29 @@ def test_help_names_all_commands(capsys) -> None:
     assert all(command in printed for command in ("track", "eval", "bench", "info"))
     with pytest.raises(SystemExit):
         main([])
+
+
+def test_eval_hides_targets_plays_to_and_fro_and_starts_anew(
+    untrained: str, tmp_path: Path, capsys, small: list[str], write_otb: Callable[..., str]
+) -> None:
+    root = write_otb(tmp_path / "otb", frames=12)
+    scores = tmp_path / "scores.json"
+    start = ["eval", root, "--weights", untrained, "--out", str(tmp_path / "out"), "--quiet"]
+    absence = ["--absence", "--absence-kinds", "slid", "cut", "--absence-frames", "2"]
+    assert main([*start, *absence, "--sequences", "A", "--json", str(scores), *small]) == 0
+    printed = capsys.readouterr().out
+    for row in ("| slid 2 ", "| cut 2 ", "| found within 20 after 2 ", "| VOT drift"):
+        assert row in printed, row
+    figures = json.loads(scores.read_text())["judgement"]["dcfst"]
+    assert len(figures["verdicts"]) == figures["cases"] == 2
+    assert 0 <= figures["absent_tracking"] <= 1 and set(figures["found_within"]) == {"2"}
+    long = ["--to-and-fro", "30", "--jitter", "2", "--sequences", "A"]
+    assert main([*start, *long, "--json", str(scores), *small]) == 0
+    printed = capsys.readouterr().out
+    assert "first pass" in printed and "| A.to-and-fro.start1 " in printed
+    assert len(json.loads(scores.read_text())["to_and_fro"]["dcfst"]) == 2
+    assert main([*start, "--to-and-fro", "20", *small]) == 1
+    assert "--to-and-fro: A: expected two whole passes" in capsys.readouterr().err
+    only = [*start, "--absence", "--compare-only", "--compare", str(tmp_path / "out" / "dcfst")]
+    assert main([*only, "--sequences", "A"]) == 1
+    assert "--absence: expected a tracker to run" in capsys.readouterr().err

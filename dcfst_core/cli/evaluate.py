@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,19 @@ from dcfst_core.cli.options import (
 )
 from dcfst_core.cli.sequences import add_sequence_options, chosen_sequences, tracker_spec
 from dcfst_core.evaluation.ablations import ablations
-from dcfst_core.evaluation.absence import AbsenceCase, absence_table, measure_absences
+from dcfst_core.evaluation.absence import DURATIONS, KINDS, absence_cases
+from dcfst_core.evaluation.case_results import (
+    best_threshold,
+    plain_results,
+    run_cases,
+    with_threshold,
+)
+from dcfst_core.evaluation.judgement import JudgementFigures, comparison, judgement_figures
 from dcfst_core.evaluation.one_pass import run_one_pass
+from dcfst_core.evaluation.playing import first_and_last_pass, forgetting, forgetting_table, play
 from dcfst_core.evaluation.results import SequenceResult, load_result
 from dcfst_core.evaluation.sequences import AnnotatedSequence
+from dcfst_core.evaluation.starts import with_starts
 from dcfst_core.evaluation.summary import (
     Evaluation,
     auc_table,
@@ -32,6 +40,9 @@ from dcfst_core.evaluation.summary import (
 )
 from dcfst_core.evaluation.trackers import TrackerSpec
 from dcfst_core.inference.machine import describe_machine
+
+# By tracker and sequence; the tracker under test comes first.
+Results = dict[str, dict[str, SequenceResult]]
 
 OPENCV_TRACKERS = ("mil", "csrt", "kcf", "nano", "vit")
 
@@ -90,11 +101,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--calibration", action="store_true", help="show how far scores predict overlap"
     )
-    parser.add_argument(
-        "--absence",
-        action="store_true",
-        help="also hide each target for a while: is the loss reported, is the target found again",
-    )
+    _add_protocol_options(parser)
     parser.add_argument(
         "--include-first-frame", action="store_true", help="count the given first box too"
     )
@@ -104,21 +111,68 @@ def add_command(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
+def _add_protocol_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("other protocols")
+    group.add_argument(
+        "--absence",
+        action="store_true",
+        help="also hide each target for a while: is the loss reported, is the target found again",
+    )
+    group.add_argument(
+        "--absence-kinds",
+        nargs="+",
+        default=list(KINDS),
+        choices=KINDS,
+        metavar="KIND",
+        help=f"of {', '.join(KINDS)} (default: all)",
+    )
+    group.add_argument(
+        "--absence-frames",
+        nargs="+",
+        type=positive_int,
+        default=[DURATIONS[0]],
+        metavar="N",
+        help="how long it is hidden, e.g. 30 100 300 (default: 30)",
+    )
+    group.add_argument(
+        "--to-and-fro",
+        type=positive_int,
+        metavar="N",
+        help="play each clip to and fro for N frames; show AUC of the first and the last pass",
+    )
+    group.add_argument(
+        "--jitter",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="N starts a clip: the given box and boxes jittered by 2%%; scores are their means",
+    )
+
+
 def run(options: argparse.Namespace) -> int:
     """Run, print tables, write files."""
-    sequences = chosen_sequences(options, options.sequences)
+    clips = chosen_sequences(options, options.sequences)
+    sequences = clips
+    if options.to_and_fro is not None:
+        _check_passes(options.to_and_fro, clips)
+        sequences = [play(clip, options.to_and_fro) for clip in clips]
+    runs = with_starts(sequences, options.jitter)
     apply_threads(options)
-    results = _all_results(options, sequences)
+    specs, folders = _trackers(options, runs)
+    results = _all_results(options, specs, folders, runs)
     evaluations = [
-        evaluate(name, found, sequences, options.include_first_frame)
-        for name, found in results.items()
+        evaluate(name, found, runs, options.include_first_frame) for name, found in results.items()
     ]
     _print_tables(evaluations)
     if options.calibration:
-        _print_calibration(results[evaluations[0].tracker], sequences)
-    absences = _absences(options, sequences) if options.absence else []
+        _print_calibration(results[evaluations[0].tracker], runs)
+    extra: dict[str, Any] = {}
+    if options.to_and_fro is not None:
+        extra["to_and_fro"] = _forgetting(options, results, runs, clips)
+    if options.absence:
+        extra["judgement"] = _judgement(options, specs, results, clips, runs)
     if options.json is not None:
-        _write_json(options, evaluations, absences)
+        _write_json(options, evaluations, extra)
     if options.plots is not None:
         from dcfst_core.evaluation.plots import write_plots
 
@@ -127,25 +181,66 @@ def run(options: argparse.Namespace) -> int:
     if options.report is not None:
         from dcfst_core.evaluation.report import write_report
 
-        path = write_report(evaluations, results, sequences, options.report)
+        path = write_report(evaluations, results, runs, options.report)
         print(f"wrote {path}", file=sys.stderr)
     return 0
 
 
-def _absences(
-    options: argparse.Namespace, sequences: Sequence[AnnotatedSequence]
-) -> list[AbsenceCase]:
-    cases = measure_absences(
-        tracker_spec(options, options.name).build(), sequences, progress=not options.quiet
-    )
-    print("\n" + absence_table(cases))
-    return cases
+def _check_passes(frames: int, clips: Sequence[AnnotatedSequence]) -> None:
+    """OptionError, before hours of work, where a clip cannot be compared with itself."""
+    for clip in clips:
+        try:
+            first_and_last_pass(len(clip.frames), frames)
+        except ValueError as error:
+            raise OptionError(f"--to-and-fro: {clip.name}: {error}") from None
 
 
-def _all_results(
+def _forgetting(
+    options: argparse.Namespace,
+    results: Results,
+    played: Sequence[AnnotatedSequence],
+    clips: Sequence[AnnotatedSequence],
+) -> dict[str, Any]:
+    lengths = [len(clip.frames) for clip in clips for _ in range(options.jitter)]
+    found = {name: forgetting(runs, played, lengths) for name, runs in results.items()}
+    for name, aucs in found.items():
+        print(f"\n{name}: AUC while each clip is played to and fro\n{forgetting_table(aucs)}")
+    return found
+
+
+def _judgement(
+    options: argparse.Namespace,
+    specs: Sequence[TrackerSpec],
+    results: Results,
+    clips: Sequence[AnnotatedSequence],
+    runs: Sequence[AnnotatedSequence],
+) -> dict[str, Any]:
+    """Hide targets, judge every tracker that can be run, print; returns the figures for JSON."""
+    cases = absence_cases(clips, options.absence_kinds, options.absence_frames)
+    if not cases:
+        raise OptionError("--absence: expected clips of ten frames and more with published boxes")
+    figures: dict[str, JudgementFigures] = {}
+    for spec in specs:
+        found = run_cases(
+            spec, cases, options.out, options.workers, not options.quiet, options.repeat
+        )
+        found += plain_results(results[spec.name], runs)
+        threshold = best_threshold(found) if spec.opencv else float("nan")
+        if threshold == threshold:
+            chosen = f"tracking where its score is at least {threshold:.3f}, the best here"
+            print(f"\n{spec.name}: {chosen}")
+            found = with_threshold(found, threshold)
+        figures[spec.name] = judgement_figures(found)
+    print("\n" + figures[specs[0].name].text())
+    if len(figures) > 1:
+        print("\n" + comparison(figures))
+    return {name: f.to_dict() for name, f in figures.items()}
+
+
+def _trackers(
     options: argparse.Namespace, sequences: Sequence[AnnotatedSequence]
-) -> dict[str, dict[str, SequenceResult]]:
-    """Results by tracker and sequence; the tracker under test comes first."""
+) -> tuple[list[TrackerSpec], list[Path]]:
+    """The trackers to run, the one under test first, and folders of others' results."""
     specs: list[TrackerSpec] = []
     if not options.compare_only:
         specs.append(tracker_spec(options, options.name))
@@ -160,6 +255,17 @@ def _all_results(
             specs[-1].build()
         else:
             folders.append(_result_folder(Path(text), sequences))
+    if options.absence and not specs:
+        raise OptionError("--absence: expected a tracker to run; results of others do not do")
+    return specs, folders
+
+
+def _all_results(
+    options: argparse.Namespace,
+    specs: Sequence[TrackerSpec],
+    folders: Sequence[Path],
+    sequences: Sequence[AnnotatedSequence],
+) -> Results:
     found = {}
     for each in specs:
         found[each.name] = run_one_pass(
@@ -201,7 +307,7 @@ def _print_calibration(
 def _write_json(
     options: argparse.Namespace,
     evaluations: Sequence[Evaluation],
-    absences: Sequence[AbsenceCase],
+    extra: dict[str, Any],
 ) -> None:
     document = {
         "root": str(options.root),
@@ -212,7 +318,7 @@ def _write_json(
         "config": tracker_config(options).to_dict(),
         "machine": describe_machine(),
         "trackers": [evaluation.to_dict() for evaluation in evaluations],
-        "absences": [asdict(case) for case in absences],
+        **extra,
     }
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(document, indent=2) + "\n")

@@ -107,7 +107,9 @@ def _filmstrips(
     sequences: Sequence[AnnotatedSequence],
     folder: Path,
 ) -> list[str]:
-    scored = [s for s in sequences if evaluation.scores[s.name].frames]
+    # Of several starts of a clip the first, which has its name, is shown.
+    own = [s for s in sequences if s.name in evaluation.scores]
+    scored = [s for s in own if evaluation.scores[s.name].frames]
     ranked = sorted(scored, key=lambda s: evaluation.scores[s.name].auc)
     worst = ranked[:STRIPS]
     best = [s for s in ranked[::-1][:STRIPS] if s not in worst]

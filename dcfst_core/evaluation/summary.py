@@ -57,17 +57,21 @@ def evaluate(
     sequences: Sequence[AnnotatedSequence],
     include_first: bool = False,
 ) -> Evaluation:
-    """Score a tracker's results; `results` holds one entry for each sequence name."""
-    scores, curves = {}, []
+    """Score a tracker's results; `results` holds one entry for each sequence name.
+
+    Several starts of one clip become one score, their mean, under the clip's name.
+    """
+    by_clip: dict[str, list[SequenceScore]] = {}
+    curves = []
     for sequence in sequences:
         result = results[sequence.name]
         truth = sequence.truth_xywh
-        scores[sequence.name] = score_sequence(
-            result.boxes_xywh, truth, result.times_s, include_first
-        )
+        score = score_sequence(result.boxes_xywh, truth, result.times_s, include_first)
+        by_clip.setdefault(sequence.clip or sequence.name, []).append(score)
         curves.append(sequence_curves(result.boxes_xywh, truth, include_first))
-    groups = {s.name: (s.group,) if s.group else () for s in sequences}
-    attributes = {s.name: s.attributes for s in sequences}
+    scores = {name: mean_score(found) for name, found in by_clip.items()}
+    groups = {s.name: (s.group,) if s.group else () for s in sequences if s.name in scores}
+    attributes = {s.name: s.attributes for s in sequences if s.name in scores}
     return Evaluation(
         tracker,
         scores,
