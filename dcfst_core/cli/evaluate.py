@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,18 @@ from dcfst_core.cli.options import (
     positive_int,
     tracker_config,
 )
+from dcfst_core.cli.protocols import (
+    Results,
+    add_protocol_options,
+    check_passes,
+    print_forgetting,
+    print_judgement,
+)
 from dcfst_core.cli.sequences import add_sequence_options, chosen_sequences, tracker_spec
 from dcfst_core.evaluation.ablations import ablations
-from dcfst_core.evaluation.absence import DURATIONS, KINDS, absence_cases
-from dcfst_core.evaluation.case_results import (
-    best_threshold,
-    plain_results,
-    run_cases,
-    with_threshold,
-)
-from dcfst_core.evaluation.judgement import JudgementFigures, comparison, judgement_figures
+from dcfst_core.evaluation.conventions import CONVENTIONS, OF_FORMAT, Convention
 from dcfst_core.evaluation.one_pass import run_one_pass
-from dcfst_core.evaluation.playing import first_and_last_pass, forgetting, forgetting_table, play
+from dcfst_core.evaluation.playing import play
 from dcfst_core.evaluation.results import SequenceResult, load_result
 from dcfst_core.evaluation.sequences import AnnotatedSequence
 from dcfst_core.evaluation.starts import with_starts
@@ -41,9 +42,6 @@ from dcfst_core.evaluation.summary import (
 from dcfst_core.evaluation.trackers import TrackerSpec
 from dcfst_core.inference.machine import describe_machine
 
-# By tracker and sequence; the tracker under test comes first.
-Results = dict[str, dict[str, SequenceResult]]
-
 OPENCV_TRACKERS = ("mil", "csrt", "kcf", "nano", "vit")
 
 
@@ -52,9 +50,9 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "eval",
         help="measure accuracy and speed on a data set",
-        description="One-pass evaluation. The first frame is left out of the metrics, as in "
-        "published tables. Results are written sequence by sequence; a second run with the same "
-        "settings, weights and code goes on where the first one stopped.",
+        description="One-pass evaluation, by the convention of the data set's own toolkit unless "
+        "--convention says otherwise. Results are written sequence by sequence; a second run with "
+        "the same settings, weights and code goes on where the first one stopped.",
     )
     add_sequence_options(parser)
     parser.add_argument("--name", default="dcfst", help="the tracker's name in tables and files")
@@ -101,9 +99,13 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--calibration", action="store_true", help="show how far scores predict overlap"
     )
-    _add_protocol_options(parser)
+    add_protocol_options(parser)
     parser.add_argument(
-        "--include-first-frame", action="store_true", help="count the given first box too"
+        "--convention",
+        choices=sorted(CONVENTIONS),
+        help="which frames count and what means are over: otb (all frames; absent ones are "
+        "failures), got10k (frames pooled), strict (neither the first nor absent ones); default: "
+        "that of --format",
     )
     parser.add_argument("--repeat", action="store_true", help="run again what is done already")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -111,66 +113,27 @@ def add_command(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def _add_protocol_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("other protocols")
-    group.add_argument(
-        "--absence",
-        action="store_true",
-        help="also hide each target for a while: is the loss reported, is the target found again",
-    )
-    group.add_argument(
-        "--absence-kinds",
-        nargs="+",
-        default=list(KINDS),
-        choices=KINDS,
-        metavar="KIND",
-        help=f"of {', '.join(KINDS)} (default: all)",
-    )
-    group.add_argument(
-        "--absence-frames",
-        nargs="+",
-        type=positive_int,
-        default=[DURATIONS[0]],
-        metavar="N",
-        help="how long it is hidden, e.g. 30 100 300 (default: 30)",
-    )
-    group.add_argument(
-        "--to-and-fro",
-        type=positive_int,
-        metavar="N",
-        help="play each clip to and fro for N frames; show AUC of the first and the last pass",
-    )
-    group.add_argument(
-        "--jitter",
-        type=positive_int,
-        default=1,
-        metavar="N",
-        help="N starts a clip: the given box and boxes jittered by 2%%; scores are their means",
-    )
-
-
 def run(options: argparse.Namespace) -> int:
     """Run, print tables, write files."""
     clips = chosen_sequences(options, options.sequences)
     sequences = clips
     if options.to_and_fro is not None:
-        _check_passes(options.to_and_fro, clips)
+        check_passes(options.to_and_fro, clips)
         sequences = [play(clip, options.to_and_fro) for clip in clips]
     runs = with_starts(sequences, options.jitter)
     apply_threads(options)
     specs, folders = _trackers(options, runs)
     results = _all_results(options, specs, folders, runs)
-    evaluations = [
-        evaluate(name, found, runs, options.include_first_frame) for name, found in results.items()
-    ]
+    convention = _convention(options)
+    evaluations = [evaluate(name, found, runs, convention) for name, found in results.items()]
     _print_tables(evaluations)
     if options.calibration:
         _print_calibration(results[evaluations[0].tracker], runs)
     extra: dict[str, Any] = {}
     if options.to_and_fro is not None:
-        extra["to_and_fro"] = _forgetting(options, results, runs, clips)
+        extra["to_and_fro"] = print_forgetting(options, results, runs, clips)
     if options.absence:
-        extra["judgement"] = _judgement(options, specs, results, clips, runs)
+        extra["judgement"] = print_judgement(options, specs, results, clips, runs)
     if options.json is not None:
         _write_json(options, evaluations, extra)
     if options.plots is not None:
@@ -186,55 +149,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_passes(frames: int, clips: Sequence[AnnotatedSequence]) -> None:
-    """OptionError, before hours of work, where a clip cannot be compared with itself."""
-    for clip in clips:
-        try:
-            first_and_last_pass(len(clip.frames), frames)
-        except ValueError as error:
-            raise OptionError(f"--to-and-fro: {clip.name}: {error}") from None
-
-
-def _forgetting(
-    options: argparse.Namespace,
-    results: Results,
-    played: Sequence[AnnotatedSequence],
-    clips: Sequence[AnnotatedSequence],
-) -> dict[str, Any]:
-    lengths = [len(clip.frames) for clip in clips for _ in range(options.jitter)]
-    found = {name: forgetting(runs, played, lengths) for name, runs in results.items()}
-    for name, aucs in found.items():
-        print(f"\n{name}: AUC while each clip is played to and fro\n{forgetting_table(aucs)}")
-    return found
-
-
-def _judgement(
-    options: argparse.Namespace,
-    specs: Sequence[TrackerSpec],
-    results: Results,
-    clips: Sequence[AnnotatedSequence],
-    runs: Sequence[AnnotatedSequence],
-) -> dict[str, Any]:
-    """Hide targets, judge every tracker that can be run, print; returns the figures for JSON."""
-    cases = absence_cases(clips, options.absence_kinds, options.absence_frames)
-    if not cases:
-        raise OptionError("--absence: expected clips of ten frames and more with published boxes")
-    figures: dict[str, JudgementFigures] = {}
-    for spec in specs:
-        found = run_cases(
-            spec, cases, options.out, options.workers, not options.quiet, options.repeat
-        )
-        found += plain_results(results[spec.name], runs)
-        threshold = best_threshold(found) if spec.opencv else float("nan")
-        if threshold == threshold:
-            chosen = f"tracking where its score is at least {threshold:.3f}, the best here"
-            print(f"\n{spec.name}: {chosen}")
-            found = with_threshold(found, threshold)
-        figures[spec.name] = judgement_figures(found)
-    print("\n" + figures[specs[0].name].text())
-    if len(figures) > 1:
-        print("\n" + comparison(figures))
-    return {name: f.to_dict() for name, f in figures.items()}
+def _convention(options: argparse.Namespace) -> Convention:
+    return CONVENTIONS[options.convention] if options.convention else OF_FORMAT[options.format]
 
 
 def _trackers(
@@ -288,6 +204,7 @@ def _result_folder(folder: Path, sequences: Sequence[AnnotatedSequence]) -> Path
 
 def _print_tables(evaluations: Sequence[Evaluation]) -> None:
     print(sequence_table(evaluations[0]))
+    print(evaluations[0].convention.text())
     attributes = evaluations[0].attributes
     if attributes:
         print("\nAUC by attribute\n" + auc_table(evaluations, "attributes"))
@@ -312,7 +229,7 @@ def _write_json(
     document = {
         "root": str(options.root),
         "format": options.format,
-        "include_first_frame": options.include_first_frame,
+        "convention": asdict(_convention(options)),
         "workers": options.workers,
         "weights": options.weights,
         "config": tracker_config(options).to_dict(),

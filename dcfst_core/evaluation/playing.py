@@ -11,12 +11,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dcfst_core.evaluation.conventions import STRICT
 from dcfst_core.evaluation.metrics import score_sequence
 from dcfst_core.evaluation.results import SequenceResult
 from dcfst_core.evaluation.sequences import AnnotatedSequence
 from dcfst_core.evaluation.tables import format_table
 
 IntArray = NDArray[np.int64]
+# A pass is the middle of a run: its first frame was not given.
+EVERY_FRAME = replace(STRICT, name="every frame", first_frame=True)
 
 
 def to_and_fro(length: int, frames: int) -> IntArray:
@@ -86,7 +89,7 @@ def forgetting(
     for sequence, length in zip(played, lengths, strict=True):
         boxes, truth = results[sequence.name].boxes_xywh, sequence.truth_xywh
         first, last = (
-            score_sequence(boxes[part], truth[part], include_first=True).auc
+            score_sequence(boxes[part], truth[part], convention=EVERY_FRAME).auc
             for part in first_and_last_pass(length, len(truth))
         )
         found[sequence.name] = (first, last)

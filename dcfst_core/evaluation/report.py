@@ -54,7 +54,7 @@ def write_report(
     if len(evaluations) > 1:
         parts += ["## Trackers", comparison_table(evaluations)]
     parts += _plots(evaluations, folder)
-    parts += ["## Sequences", sequence_table(first)]
+    parts += ["## Sequences", sequence_table(first), first.convention.text()]
     if len(evaluations) > 1:
         parts += ["### AUC side by side", auc_table(evaluations)]
     if first.attributes:
