@@ -63,6 +63,26 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--sequences", nargs="+", default=[], metavar="NAME", help="only these sequences"
     )
+    _add_other_trackers(parser)
+    parser.add_argument(
+        "--workers", type=positive_int, default=1, metavar="N", help="processes (default: 1)"
+    )
+    _add_outputs(parser)
+    add_protocol_options(parser)
+    parser.add_argument(
+        "--convention",
+        choices=sorted(CONVENTIONS),
+        help="which frames count and what means are over: otb (all frames; absent ones are "
+        "failures), got10k (frames pooled), strict (neither the first nor absent ones); default: "
+        "that of --format",
+    )
+    parser.add_argument("--repeat", action="store_true", help="run again what is done already")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_tracker_options(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_other_trackers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ablations",
         action="store_true",
@@ -87,9 +107,9 @@ def add_command(commands: Any) -> None:
         action="store_true",
         help="do not run DCFST: score and plot only what --compare names",
     )
-    parser.add_argument(
-        "--workers", type=positive_int, default=1, metavar="N", help="processes (default: 1)"
-    )
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plots", type=Path, metavar="DIR", help="write success and precision plots as PNG"
     )
@@ -99,18 +119,6 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--calibration", action="store_true", help="show how far scores predict overlap"
     )
-    add_protocol_options(parser)
-    parser.add_argument(
-        "--convention",
-        choices=sorted(CONVENTIONS),
-        help="which frames count and what means are over: otb (all frames; absent ones are "
-        "failures), got10k (frames pooled), strict (neither the first nor absent ones); default: "
-        "that of --format",
-    )
-    parser.add_argument("--repeat", action="store_true", help="run again what is done already")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    add_tracker_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -57,7 +57,7 @@ DRAWING = 1
 
 @dataclass(frozen=True)
 class AbsenceCase:
-    """One sequence with one absence; a `Clip` whose frames are drawn on the fly.
+    """One sequence with one absence; a `AnnotatedClip` whose frames are drawn on the fly.
 
     order: (N,) frames of the sequence that are shown. absent: the first absent frame and the first
     one after the absence; for "crossing" the span in which the copy is there. duration: absent

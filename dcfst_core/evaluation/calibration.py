@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dcfst_core.evaluation.metrics import FloatArray, has_area, overlaps
 from dcfst_core.evaluation.results import SequenceResult
-from dcfst_core.evaluation.sequences import Clip, DatasetError
+from dcfst_core.evaluation.sequences import AnnotatedClip, DatasetError
 from dcfst_core.evaluation.tables import format_table
 
 BINS = 10
@@ -104,7 +104,9 @@ class Calibration:
         return float(iou.mean()), float((iou < MISS).mean())
 
 
-def calibrate(results: Mapping[str, SequenceResult], sequences: Sequence[Clip]) -> Calibration:
+def calibrate(
+    results: Mapping[str, SequenceResult], sequences: Sequence[AnnotatedClip]
+) -> Calibration:
     """Gather scores and overlaps of every frame with a visible target but each first one.
 
     DatasetError when the results hold no scores (another tracker's files).

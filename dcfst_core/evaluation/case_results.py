@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcfst_core.evaluation.absence import ABRUPT, CROSSING, GRADUAL, AbsenceCase
+from dcfst_core.evaluation.calibration import HIT, MISS
 from dcfst_core.evaluation.metrics import FloatArray, has_area, overlaps
 from dcfst_core.evaluation.one_pass import run_one_pass, run_sequence
 from dcfst_core.evaluation.results import SequenceResult
-from dcfst_core.evaluation.sequences import Clip
+from dcfst_core.evaluation.sequences import AnnotatedClip
 from dcfst_core.evaluation.trackers import OnlineTracker, TrackerSpec
 
 PLAIN = "plain"
-ON_TARGET = 0.5
-OFF_TARGET = 0.1
 # A target that shows less than this is neither in view nor absent: nobody is blamed for either.
 IN_VIEW = 0.5
 
@@ -28,11 +26,12 @@ IN_VIEW = 0.5
 class Verdict:
     """What one case comes to.
 
-    held_before: the tracker was on the target (IoU above 0.5) in the last frame before anything
-    was hidden. lost_after: frames of absence until it said "lost", None if never. found_after:
-    frames from the first one after the absence that shows half of the target until it tracked it
-    (IoU above 0.5), None if never. relocked: after it said "lost" (or, if it never did, after the
-    absence) it tracked something else: IoU under 0.1, or anything while the target was absent.
+    held_before: the tracker was on the target in the last frame before anything was hidden, that
+    is, had it in the box (`calibration.HIT`). lost_after: frames of absence until it said "lost",
+    None if never. found_after: frames from the first one after the absence that shows half of the
+    target until it tracked it, None if never. relocked: after it said "lost" (or, if it never did,
+    after the absence) it tracked something else: overlap under `calibration.MISS`, or anything
+    while the target was absent.
     For "crossing" there is no absence: relocked says that the look-alike was followed.
     """
 
@@ -45,10 +44,6 @@ class Verdict:
     relocked: bool
     false_frames: int
     absent_frames: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -99,14 +94,14 @@ class CaseResult:
     def held_before(self) -> bool:
         """Whether the tracker was on the target in the last frame before anything was hidden."""
         clear = np.flatnonzero(self.visibility[: self.absent[0]] == 1)
-        return bool(self.overlaps[clear[-1]] > ON_TARGET)
+        return bool(self.overlaps[clear[-1]] >= HIT)
 
     def verdict(self) -> Verdict:
         """Read off the run what it comes to."""
         start, stop = self.absent
         iou, tracking = self.overlaps, self.tracking
         gone = self.gone & (np.arange(len(iou)) >= start)
-        wrong = tracking & (gone | (self.in_view & (iou < OFF_TARGET)))
+        wrong = tracking & (gone | (self.in_view & (iou < MISS)))
         lost_after = found_after = None
         if self.kind in (*ABRUPT, *GRADUAL):
             said = np.flatnonzero(self.lost[start:stop])
@@ -114,7 +109,7 @@ class CaseResult:
             back = np.flatnonzero(self.in_view[stop:])
             if len(back):
                 since = stop + int(back[0])
-                found = np.flatnonzero((tracking & (iou > ON_TARGET))[since:])
+                found = np.flatnonzero((tracking & (iou >= HIT))[since:])
                 found_after = int(found[0]) + 1 if len(found) else None
         first = start if self.kind == CROSSING else stop
         if lost_after is not None:
@@ -164,7 +159,7 @@ def case_result(case: AbsenceCase, result: SequenceResult) -> CaseResult:
 
 
 def plain_results(
-    results: Mapping[str, SequenceResult], sequences: Sequence[Clip]
+    results: Mapping[str, SequenceResult], sequences: Sequence[AnnotatedClip]
 ) -> list[CaseResult]:
     """The runs over clips as they are, to be judged beside the absences."""
     found = []

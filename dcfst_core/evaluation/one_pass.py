@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from dcfst_core.boxes import BoxXYWH
 from dcfst_core.evaluation.results import SequenceResult, is_done, load_result, save_result
-from dcfst_core.evaluation.sequences import AnnotatedSequence, Clip
+from dcfst_core.evaluation.sequences import AnnotatedClip, AnnotatedSequence
 from dcfst_core.evaluation.trackers import OnlineTracker, TrackerSpec
 from dcfst_core.inference.machine import available_cores
 from dcfst_core.media.video import Frame
@@ -30,7 +30,7 @@ _worker_tracker: OnlineTracker | None = None
 
 def run_sequence(
     tracker: OnlineTracker,
-    sequence: Clip,
+    sequence: AnnotatedClip,
     on_frame: Callable[[], object] | None = None,
 ) -> SequenceResult:
     """Run a tracker over one clip; reading or drawing its images does not count as its time."""
@@ -72,7 +72,7 @@ def box_of(found: Any) -> BoxXYWH:
 
 def run_one_pass(
     spec: TrackerSpec,
-    sequences: Sequence[Clip],
+    sequences: Sequence[AnnotatedClip],
     out: Path,
     workers: int = 1,
     progress: bool = True,
@@ -98,8 +98,8 @@ def run_one_pass(
 
 
 def _run_here(
-    spec: TrackerSpec, todo: Iterable[Clip], bar: Any
-) -> Iterable[tuple[Clip, SequenceResult]]:
+    spec: TrackerSpec, todo: Iterable[AnnotatedClip], bar: Any
+) -> Iterable[tuple[AnnotatedClip, SequenceResult]]:
     tracker = None
     for sequence in todo:
         tracker = tracker or spec.build()
@@ -108,8 +108,8 @@ def _run_here(
 
 
 def _run_apart(
-    spec: TrackerSpec, todo: Sequence[Clip], workers: int, bar: Any
-) -> Iterable[tuple[Clip, SequenceResult]]:
+    spec: TrackerSpec, todo: Sequence[AnnotatedClip], workers: int, bar: Any
+) -> Iterable[tuple[AnnotatedClip, SequenceResult]]:
     """Run sequences in worker processes, the longest first, so that none is left for the end."""
     threads = max(1, available_cores() // workers)
     pool = ProcessPoolExecutor(
@@ -137,7 +137,7 @@ def _start_worker(spec: TrackerSpec, threads: int) -> None:
     _worker_spec = spec
 
 
-def _run_in_worker(sequence: Clip) -> SequenceResult:
+def _run_in_worker(sequence: AnnotatedClip) -> SequenceResult:
     global _worker_tracker
     assert _worker_spec is not None, "the pool's initializer sets it"
     # Built here and not in the initializer: an error there breaks the pool and hides its reason.

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from dcfst_core.evaluation.metrics import FloatArray
-from dcfst_core.evaluation.sequences import Clip, DatasetError, read_rows
+from dcfst_core.evaluation.sequences import AnnotatedClip, DatasetError, read_rows
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class SequenceResult:
     states: tuple[str, ...]
 
 
-def result_folder(root: Path, tracker: str, sequence: Clip) -> Path:
+def result_folder(root: Path, tracker: str, sequence: AnnotatedClip) -> Path:
     """The folder of one run."""
     return root / tracker / sequence.name
 
 
 def save_result(
-    root: Path, tracker: str, sequence: Clip, result: SequenceResult, fingerprint: str
+    root: Path, tracker: str, sequence: AnnotatedClip, result: SequenceResult, fingerprint: str
 ) -> None:
     """Write one run; the marker that makes it count as done comes last."""
     folder = result_folder(root, tracker, sequence)
@@ -60,7 +60,7 @@ def save_result(
     marker.write_text(json.dumps(described) + "\n")
 
 
-def is_done(root: Path, tracker: str, sequence: Clip, fingerprint: str) -> bool:
+def is_done(root: Path, tracker: str, sequence: AnnotatedClip, fingerprint: str) -> bool:
     """Whether a complete run of this tracker's fingerprint on this very clip is on disk."""
     marker = result_folder(root, tracker, sequence) / f"{sequence.name}_run.json"
     try:
@@ -71,7 +71,7 @@ def is_done(root: Path, tracker: str, sequence: Clip, fingerprint: str) -> bool:
     return bool(described == wanted)
 
 
-def load_result(folder: Path, sequence: Clip) -> SequenceResult:
+def load_result(folder: Path, sequence: AnnotatedClip) -> SequenceResult:
     """Read one run from a tracker's folder, `<sequence>/<sequence>_001.txt` or `<sequence>.txt`.
 
     DatasetError when there is none, or it is of another length than the sequence.

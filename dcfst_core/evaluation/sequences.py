@@ -21,7 +21,7 @@ class DatasetError(DCFSTError, ValueError):
     """A data set that is not laid out as its format says."""
 
 
-class Clip(Protocol):
+class AnnotatedClip(Protocol):
     """What a tracker can be run over and measured on: a sequence, or one changed on the fly.
 
     origin: index of the first pixel in its result files. truth_xywh: (N, 4), NaN where absent.
@@ -99,9 +99,13 @@ class AnnotatedSequence:
         return (read_image(path) for path in self.frames)
 
     def fingerprint(self) -> str:
-        """Digest of the frames' names, the true boxes and the box to start with."""
+        """Digest of the frames' names, the true boxes and the box to start with.
+
+        Names are taken with two folders above, so that a data set may move as a whole.
+        """
+        names = [path.parts[-3:] for path in self.frames]
         digest = hashlib.sha256(self.truth_xywh.tobytes())
-        digest.update(repr((self.init_box_xywh, [path.name for path in self.frames])).encode())
+        digest.update(repr((self.init_box_xywh, names)).encode())
         return digest.hexdigest()[:16]
 
 
