@@ -371,3 +371,25 @@ def test_eval_hides_targets_plays_to_and_fro_and_starts_anew(
     only = [*start, "--absence", "--compare-only", "--compare", str(tmp_path / "out" / "dcfst")]
     assert main([*only, "--sequences", "A"]) == 1
     assert "--absence: expected a tracker to run" in capsys.readouterr().err
+
+
+def test_tune_searches_and_replays_the_choice(
+    untrained: str, tmp_path: Path, capsys, small: list[str], write_otb: Callable[..., str]
+) -> None:
+    pytest.importorskip("optuna")
+    root = write_otb(tmp_path / "otb", frames=4)
+    start = ["tune", root, "--weights", untrained, "--out", str(tmp_path / "out"), "--quiet"]
+    vary = ["--vary", "learning_rate=0.01:0.1", "--trials", "2"]
+    for folds, expected in (
+        ("3", "expected 2 to 2 folds"),
+        ("many", "expected a number of folds or `sets`; got 'many'"),
+        ("sets", "expected sequences of two sets and more; all are of ''"),
+    ):
+        assert main([*start, *vary, "--folds", folds, *small]) == 1
+        assert f"--folds: {expected}" in capsys.readouterr().err
+    out = tmp_path / "trials.json"
+    more = ["--folds", "2", "--jitter", "2", "--json", str(out)]
+    assert main([*start, *vary, *more, *small]) == 0
+    assert "(2 folds of 2 sequences chose trials" in capsys.readouterr().out
+    assert [len(trial["auc"]) for trial in json.loads(out.read_text())["trials"]] == [2, 2]
+    assert (tmp_path / "out" / "trial1" / "B.start1" / "B.start1_run.json").is_file()

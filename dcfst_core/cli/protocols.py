@@ -54,7 +54,12 @@ def add_protocol_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="play each clip to and fro for N frames; show AUC of the first and the last pass",
     )
-    group.add_argument(
+    add_jitter_option(group)
+
+
+def add_jitter_option(parser: Any) -> None:
+    """Add --jitter, to a parser or a group of its options."""
+    parser.add_argument(
         "--jitter",
         type=positive_int,
         default=1,
