@@ -354,7 +354,9 @@ def test_eval_hides_targets_plays_to_and_fro_and_starts_anew(
     scores = tmp_path / "scores.json"
     start = ["eval", root, "--weights", untrained, "--out", str(tmp_path / "out"), "--quiet"]
     absence = ["--absence", "--absence-kinds", "slid", "cut", "--absence-frames", "2"]
-    assert main([*start, *absence, "--sequences", "A", "--json", str(scores), *small]) == 0
+    written = ["--json", str(scores), "--report", str(tmp_path / "report")]
+    assert main([*start, *absence, "--sequences", "A", *written, *small]) == 0
+    assert "| slid 2 " in (tmp_path / "report" / "report.md").read_text()
     printed = capsys.readouterr().out
     for row in ("| slid 2 ", "| cut 2 ", "| found within 20 after 2 ", "| VOT drift"):
         assert row in printed, row

@@ -27,6 +27,7 @@ from dcfst_core.cli.protocols import (
 from dcfst_core.cli.sequences import add_sequence_options, chosen_sequences, tracker_spec
 from dcfst_core.evaluation.ablations import ablations
 from dcfst_core.evaluation.conventions import CONVENTIONS, OF_FORMAT, Convention
+from dcfst_core.evaluation.judgement import JudgementFigures
 from dcfst_core.evaluation.one_pass import run_one_pass
 from dcfst_core.evaluation.playing import play
 from dcfst_core.evaluation.results import SequenceResult, load_result
@@ -140,8 +141,10 @@ def run(options: argparse.Namespace) -> int:
     extra: dict[str, Any] = {}
     if options.to_and_fro is not None:
         extra["to_and_fro"] = print_forgetting(options, results, runs, clips)
+    figures: dict[str, JudgementFigures] = {}
     if options.absence:
-        extra["judgement"] = print_judgement(options, specs, results, clips, runs)
+        figures = print_judgement(options, specs, results, clips, runs)
+        extra["judgement"] = {name: found.to_dict() for name, found in figures.items()}
     if options.json is not None:
         _write_json(options, evaluations, extra)
     if options.plots is not None:
@@ -152,7 +155,7 @@ def run(options: argparse.Namespace) -> int:
     if options.report is not None:
         from dcfst_core.evaluation.report import write_report
 
-        path = write_report(evaluations, results, runs, options.report)
+        path = write_report(evaluations, results, runs, options.report, figures)
         print(f"wrote {path}", file=sys.stderr)
     return 0
 

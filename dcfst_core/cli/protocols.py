@@ -97,8 +97,8 @@ def print_judgement(
     results: Results,
     clips: Sequence[AnnotatedSequence],
     runs: Sequence[AnnotatedSequence],
-) -> dict[str, Any]:
-    """Hide targets, judge every tracker that can be run, print; returns the figures for JSON."""
+) -> dict[str, JudgementFigures]:
+    """Hide targets, judge every tracker that can be run, print; returns figures by tracker."""
     cases = absence_cases(clips, options.absence_kinds, options.absence_frames)
     if not cases:
         raise OptionError("--absence: expected clips of ten frames and more with published boxes")
@@ -117,4 +117,4 @@ def print_judgement(
     print("\n" + figures[specs[0].name].text())
     if len(figures) > 1:
         print("\n" + comparison(figures))
-    return {name: f.to_dict() for name, f in figures.items()}
+    return figures

@@ -9,7 +9,7 @@ drift-rate error and absence-detection quality, each a mean over clips.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -185,7 +185,7 @@ def absence_table(verdicts: Sequence[Verdict]) -> str:
     return format_table(headers, rows)
 
 
-def comparison(figures: dict[str, JudgementFigures]) -> str:
+def comparison(figures: Mapping[str, JudgementFigures]) -> str:
     """Figures side by side: one line a figure, one column a tracker."""
     named = [f.rows() for f in figures.values()]
     rows = [(cells[0][0], *(value for _, value in cells)) for cells in zip(*named, strict=True)]
