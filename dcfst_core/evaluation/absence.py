@@ -46,8 +46,8 @@ DURATIONS = (30, 100, 300)
 # Frames before the absence and after it; what they are was chosen for the first such test.
 BEFORE, AFTER = 30, 40
 SHORTEST_CLIP = 10
-# A patch covers a target with a margin, since boxes are annotated to a few percent.
-PATCH = 1.3
+# A patch covers a target with a margin: published boxes are tight, and cut off arms and legs.
+PATCH = 1.5
 SLIDE_STEP = 0.05  # of the target's size a frame: from just touching to covered in 20 frames
 CROSSING_FRAMES = 40
 CROSSING_REACH = 2.4  # sizes to either side: from the edge of a search area of five sizes

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dcfst_core.evaluation import absence
 from dcfst_core.evaluation.absence import ABRUPT, KINDS, AbsenceCase, absence_cases
 from dcfst_core.evaluation.case_results import (
     CaseResult,
@@ -265,8 +266,13 @@ def test_a_tracker_with_nothing_but_a_score_gets_its_best_threshold(
 
 
 def test_cases_run_in_processes_and_are_kept(
-    tmp_path: Path, pair: list[AnnotatedSequence], untrained: str
+    tmp_path: Path,
+    pair: list[AnnotatedSequence],
+    untrained: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(absence, "BEFORE", 5)
+    monkeypatch.setattr(absence, "AFTER", 2)
     cases = absence_cases(pair, ["cut"], [1])
     quick = {"patch_size": 96, "grid_size": 11, "grid_spacing": 4, "box_refinement": False}
     config = TrackerConfig.from_dict(quick).to_dict()
