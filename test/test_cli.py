@@ -345,3 +345,53 @@ def test_help_names_all_commands(capsys) -> None:
     assert all(command in printed for command in ("track", "eval", "bench", "info"))
     with pytest.raises(SystemExit):
         main([])
+
+
+def test_eval_hides_targets_plays_to_and_fro_and_starts_anew(
+    untrained: str, tmp_path: Path, capsys, small: list[str], write_otb: Callable[..., str]
+) -> None:
+    root = write_otb(tmp_path / "otb", frames=12)
+    scores = tmp_path / "scores.json"
+    start = ["eval", root, "--weights", untrained, "--out", str(tmp_path / "out"), "--quiet"]
+    absence = ["--absence", "--absence-kinds", "slid", "cut", "--absence-frames", "2"]
+    written = ["--json", str(scores), "--report", str(tmp_path / "report")]
+    assert main([*start, *absence, "--sequences", "A", *written, *small]) == 0
+    assert "| slid 2 " in (tmp_path / "report" / "report.md").read_text()
+    printed = capsys.readouterr().out
+    for row in ("| slid 2 ", "| cut 2 ", "| found within 20 after 2 ", "| VOT drift"):
+        assert row in printed, row
+    figures = json.loads(scores.read_text())["judgement"]["dcfst"]
+    assert len(figures["verdicts"]) == figures["cases"] == 2
+    assert 0 <= figures["absent_tracking"] <= 1 and set(figures["found_within"]) == {"2"}
+    long = ["--to-and-fro", "30", "--jitter", "2", "--sequences", "A"]
+    assert main([*start, *long, "--json", str(scores), *small]) == 0
+    printed = capsys.readouterr().out
+    assert "first pass" in printed and "| A.to-and-fro.start1 " in printed
+    assert len(json.loads(scores.read_text())["to_and_fro"]["dcfst"]) == 2
+    assert main([*start, "--to-and-fro", "20", *small]) == 1
+    assert "--to-and-fro: A: expected two whole passes" in capsys.readouterr().err
+    only = [*start, "--absence", "--compare-only", "--compare", str(tmp_path / "out" / "dcfst")]
+    assert main([*only, "--sequences", "A"]) == 1
+    assert "--absence: expected a tracker to run" in capsys.readouterr().err
+
+
+def test_tune_searches_and_replays_the_choice(
+    untrained: str, tmp_path: Path, capsys, small: list[str], write_otb: Callable[..., str]
+) -> None:
+    pytest.importorskip("optuna")
+    root = write_otb(tmp_path / "otb", frames=4)
+    start = ["tune", root, "--weights", untrained, "--out", str(tmp_path / "out"), "--quiet"]
+    vary = ["--vary", "learning_rate=0.01:0.1", "--trials", "2"]
+    for folds, expected in (
+        ("3", "expected 2 to 2 folds"),
+        ("many", "expected a number of folds or `sets`; got 'many'"),
+        ("sets", "expected sequences of two sets and more; all are of ''"),
+    ):
+        assert main([*start, *vary, "--folds", folds, *small]) == 1
+        assert f"--folds: {expected}" in capsys.readouterr().err
+    out = tmp_path / "trials.json"
+    more = ["--folds", "2", "--jitter", "2", "--json", str(out)]
+    assert main([*start, *vary, *more, *small]) == 0
+    assert "(2 folds of 2 sequences chose trials" in capsys.readouterr().out
+    assert [len(trial["auc"]) for trial in json.loads(out.read_text())["trials"]] == [2, 2]
+    assert (tmp_path / "out" / "trial1" / "B.start1" / "B.start1_run.json").is_file()

@@ -17,12 +17,22 @@ from dcfst_core.cli.options import (
     positive_int,
     tracker_config,
 )
+from dcfst_core.cli.protocols import (
+    Results,
+    add_protocol_options,
+    check_passes,
+    print_forgetting,
+    print_judgement,
+)
 from dcfst_core.cli.sequences import add_sequence_options, chosen_sequences, tracker_spec
 from dcfst_core.evaluation.ablations import ablations
-from dcfst_core.evaluation.absence import AbsenceCase, absence_table, measure_absences
+from dcfst_core.evaluation.conventions import CONVENTIONS, OF_FORMAT, Convention
+from dcfst_core.evaluation.judgement import JudgementFigures
 from dcfst_core.evaluation.one_pass import run_one_pass
+from dcfst_core.evaluation.playing import play
 from dcfst_core.evaluation.results import SequenceResult, load_result
 from dcfst_core.evaluation.sequences import AnnotatedSequence
+from dcfst_core.evaluation.starts import with_starts
 from dcfst_core.evaluation.summary import (
     Evaluation,
     auc_table,
@@ -41,9 +51,9 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "eval",
         help="measure accuracy and speed on a data set",
-        description="One-pass evaluation. The first frame is left out of the metrics, as in "
-        "published tables. Results are written sequence by sequence; a second run with the same "
-        "settings, weights and code goes on where the first one stopped.",
+        description="One-pass evaluation, by the convention of the data set's own toolkit unless "
+        "--convention says otherwise. Results are written sequence by sequence; a second run with "
+        "the same settings, weights and code goes on where the first one stopped.",
     )
     add_sequence_options(parser)
     parser.add_argument("--name", default="dcfst", help="the tracker's name in tables and files")
@@ -54,6 +64,26 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--sequences", nargs="+", default=[], metavar="NAME", help="only these sequences"
     )
+    _add_other_trackers(parser)
+    parser.add_argument(
+        "--workers", type=positive_int, default=1, metavar="N", help="processes (default: 1)"
+    )
+    _add_outputs(parser)
+    add_protocol_options(parser)
+    parser.add_argument(
+        "--convention",
+        choices=sorted(CONVENTIONS),
+        help="which frames count and what means are over: otb (all frames; absent ones are "
+        "failures), got10k (frames pooled), strict (neither the first nor absent ones); default: "
+        "that of --format",
+    )
+    parser.add_argument("--repeat", action="store_true", help="run again what is done already")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_tracker_options(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_other_trackers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ablations",
         action="store_true",
@@ -78,9 +108,9 @@ def add_command(commands: Any) -> None:
         action="store_true",
         help="do not run DCFST: score and plot only what --compare names",
     )
-    parser.add_argument(
-        "--workers", type=positive_int, default=1, metavar="N", help="processes (default: 1)"
-    )
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plots", type=Path, metavar="DIR", help="write success and precision plots as PNG"
     )
@@ -90,35 +120,33 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--calibration", action="store_true", help="show how far scores predict overlap"
     )
-    parser.add_argument(
-        "--absence",
-        action="store_true",
-        help="also hide each target for a while: is the loss reported, is the target found again",
-    )
-    parser.add_argument(
-        "--include-first-frame", action="store_true", help="count the given first box too"
-    )
-    parser.add_argument("--repeat", action="store_true", help="run again what is done already")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    add_tracker_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run, print tables, write files."""
-    sequences = chosen_sequences(options, options.sequences)
+    clips = chosen_sequences(options, options.sequences)
+    sequences = clips
+    if options.to_and_fro is not None:
+        check_passes(options.to_and_fro, clips)
+        sequences = [play(clip, options.to_and_fro) for clip in clips]
+    runs = with_starts(sequences, options.jitter)
     apply_threads(options)
-    results = _all_results(options, sequences)
-    evaluations = [
-        evaluate(name, found, sequences, options.include_first_frame)
-        for name, found in results.items()
-    ]
+    specs, folders = _trackers(options, runs)
+    results = _all_results(options, specs, folders, runs)
+    convention = _convention(options)
+    evaluations = [evaluate(name, found, runs, convention) for name, found in results.items()]
     _print_tables(evaluations)
     if options.calibration:
-        _print_calibration(results[evaluations[0].tracker], sequences)
-    absences = _absences(options, sequences) if options.absence else []
+        _print_calibration(results[evaluations[0].tracker], runs)
+    extra: dict[str, Any] = {}
+    if options.to_and_fro is not None:
+        extra["to_and_fro"] = print_forgetting(options, results, runs, clips)
+    figures: dict[str, JudgementFigures] = {}
+    if options.absence:
+        figures = print_judgement(options, specs, results, clips, runs)
+        extra["judgement"] = {name: found.to_dict() for name, found in figures.items()}
     if options.json is not None:
-        _write_json(options, evaluations, absences)
+        _write_json(options, evaluations, extra)
     if options.plots is not None:
         from dcfst_core.evaluation.plots import write_plots
 
@@ -127,25 +155,19 @@ def run(options: argparse.Namespace) -> int:
     if options.report is not None:
         from dcfst_core.evaluation.report import write_report
 
-        path = write_report(evaluations, results, sequences, options.report)
+        path = write_report(evaluations, results, runs, options.report, figures)
         print(f"wrote {path}", file=sys.stderr)
     return 0
 
 
-def _absences(
-    options: argparse.Namespace, sequences: Sequence[AnnotatedSequence]
-) -> list[AbsenceCase]:
-    cases = measure_absences(
-        tracker_spec(options, options.name).build(), sequences, progress=not options.quiet
-    )
-    print("\n" + absence_table(cases))
-    return cases
+def _convention(options: argparse.Namespace) -> Convention:
+    return CONVENTIONS[options.convention] if options.convention else OF_FORMAT[options.format]
 
 
-def _all_results(
+def _trackers(
     options: argparse.Namespace, sequences: Sequence[AnnotatedSequence]
-) -> dict[str, dict[str, SequenceResult]]:
-    """Results by tracker and sequence; the tracker under test comes first."""
+) -> tuple[list[TrackerSpec], list[Path]]:
+    """The trackers to run, the one under test first, and folders of others' results."""
     specs: list[TrackerSpec] = []
     if not options.compare_only:
         specs.append(tracker_spec(options, options.name))
@@ -160,6 +182,17 @@ def _all_results(
             specs[-1].build()
         else:
             folders.append(_result_folder(Path(text), sequences))
+    if options.absence and not specs:
+        raise OptionError("--absence: expected a tracker to run; results of others do not do")
+    return specs, folders
+
+
+def _all_results(
+    options: argparse.Namespace,
+    specs: Sequence[TrackerSpec],
+    folders: Sequence[Path],
+    sequences: Sequence[AnnotatedSequence],
+) -> Results:
     found = {}
     for each in specs:
         found[each.name] = run_one_pass(
@@ -182,6 +215,7 @@ def _result_folder(folder: Path, sequences: Sequence[AnnotatedSequence]) -> Path
 
 def _print_tables(evaluations: Sequence[Evaluation]) -> None:
     print(sequence_table(evaluations[0]))
+    print(evaluations[0].convention.text())
     attributes = evaluations[0].attributes
     if attributes:
         print("\nAUC by attribute\n" + auc_table(evaluations, "attributes"))
@@ -201,18 +235,18 @@ def _print_calibration(
 def _write_json(
     options: argparse.Namespace,
     evaluations: Sequence[Evaluation],
-    absences: Sequence[AbsenceCase],
+    extra: dict[str, Any],
 ) -> None:
     document = {
         "root": str(options.root),
         "format": options.format,
-        "include_first_frame": options.include_first_frame,
+        "convention": asdict(_convention(options)),
         "workers": options.workers,
         "weights": options.weights,
         "config": tracker_config(options).to_dict(),
         "machine": describe_machine(),
         "trackers": [evaluation.to_dict() for evaluation in evaluations],
-        "absences": [asdict(case) for case in absences],
+        **extra,
     }
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(document, indent=2) + "\n")

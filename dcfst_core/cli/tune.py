@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dcfst_core.cli.options import (
     OptionError,
@@ -13,8 +17,17 @@ from dcfst_core.cli.options import (
     apply_threads,
     positive_int,
 )
+from dcfst_core.cli.protocols import add_jitter_option
 from dcfst_core.cli.sequences import add_sequence_options, chosen_sequences, tracker_spec
-from dcfst_core.evaluation.tuning import Dimension, cross_validate, trial_table, tune
+from dcfst_core.evaluation.sequences import AnnotatedSequence
+from dcfst_core.evaluation.tuning import (
+    Dimension,
+    cross_validate,
+    random_folds,
+    set_folds,
+    trial_table,
+    tune,
+)
 
 
 def add_command(commands: Any) -> None:
@@ -35,7 +48,13 @@ def add_command(commands: Any) -> None:
         help="a setting and its range: LOW:HIGH, LOW:HIGH:log or A,B,...; once for each setting",
     )
     parser.add_argument("--trials", type=positive_int, default=30, help="trials in all (30)")
-    parser.add_argument("--folds", type=positive_int, default=5, help="folds of sequences (5)")
+    parser.add_argument(
+        "--folds",
+        default="5",
+        metavar="N|sets",
+        help="N folds of sequences (5), or `sets`: each set is held out as a whole",
+    )
+    add_jitter_option(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("runs/tune"), help="folder of trials (runs/tune)"
     )
@@ -48,8 +67,7 @@ def add_command(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Search, then print the best trials and the cross-validated gain."""
     sequences = chosen_sequences(options)
-    if not 2 <= options.folds <= len(sequences):
-        raise OptionError(f"--folds: expected 2 to {len(sequences)}; got {options.folds}")
+    folds = _folds(options.folds, sequences)
     try:
         space = [Dimension.parse(text) for text in options.vary]
     except ValueError as error:
@@ -58,14 +76,20 @@ def run(options: argparse.Namespace) -> int:
     spec = tracker_spec(options, "baseline")
     try:
         trials = tune(
-            spec, space, sequences, options.trials, options.out, progress=not options.quiet
+            spec,
+            space,
+            sequences,
+            options.trials,
+            options.out,
+            progress=not options.quiet,
+            starts=options.jitter,
         )
     except ImportError:
         raise OptionError("expected optuna for `dcfst tune`: pip install optuna") from None
-    gain, chosen = cross_validate(trials, options.folds)
+    gain, chosen = cross_validate(trials, folds)
     print(trial_table(trials))
     print(
-        f"\nexpected gain on other sequences: {gain:+.4f} AUC ({options.folds} folds of "
+        f"\nexpected gain on other sequences: {gain:+.4f} AUC ({len(folds)} folds of "
         f"{len(sequences)} sequences chose trials {', '.join(map(str, chosen))})"
     )
     if options.json is not None:
@@ -81,3 +105,14 @@ def run(options: argparse.Namespace) -> int:
         }
         options.json.write_text(json.dumps(document, indent=1) + "\n")
     return 0
+
+
+def _folds(text: str, sequences: Sequence[AnnotatedSequence]) -> list[NDArray[np.int64]]:
+    try:
+        if text == "sets":
+            return set_folds(sequences)
+        if not text.isdecimal():
+            raise ValueError(f"expected a number of folds or `sets`; got {text!r}")
+        return random_folds(len(sequences), int(text))
+    except ValueError as error:
+        raise OptionError(f"--folds: {error}") from None

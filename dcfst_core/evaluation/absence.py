@@ -1,207 +1,272 @@
-"""Synthetic absences: hide the target of a real sequence for a while and see what is reported.
+"""Synthetic absences: hide the target of a real sequence for a while, in several ways.
 
-Three kinds, each on the sequence's own frames: "removed" paints the target over from its
-surroundings, "covered" puts a patch from elsewhere in the frame on it, "cut" shows another
-sequence. The video goes on meanwhile, so that the target comes back where it then is.
+Abrupt: "removed" paints the target over from its surroundings, "covered" puts another part of the
+frame on it, "cut" shows another scene. Gradual: "slid" slides a textured patch over the target
+within about twenty frames, which then moves with it and slides off; "passed" has the target pass
+behind a patch that stands still in the image. "crossing" hides nothing: a copy of the target's own
+pixels comes by behind it.
+
+Frames are drawn when they are asked for, and every case is the same each time. Clips are played to
+and fro, so that a clip of fifty frames can hide its target for three hundred.
 """
 
 from __future__ import annotations
 
+import hashlib
+import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
-from dcfst_core.evaluation.metrics import FloatArray, has_area, overlaps
-from dcfst_core.evaluation.one_pass import run_frames
-from dcfst_core.evaluation.results import SequenceResult
+from dcfst_core.boxes import BoxXYWH
+from dcfst_core.evaluation.metrics import FloatArray, has_area
+from dcfst_core.evaluation.occluders import (
+    cover_target,
+    draw_copy,
+    draw_patch,
+    grown,
+    remove_target,
+    visible_fraction,
+)
+from dcfst_core.evaluation.passing import passing_order
+from dcfst_core.evaluation.playing import IntArray, to_and_fro
 from dcfst_core.evaluation.sequences import AnnotatedSequence
-from dcfst_core.evaluation.tables import format_table
-from dcfst_core.evaluation.trackers import OnlineTracker
+from dcfst_core.evaluation.synthetic import texture
 from dcfst_core.media.video import Frame, read_image
 
-KINDS = ("removed", "covered", "cut")
-BEFORE = 30
-ABSENT = 30
-AFTER = 30
-LOST_WITHIN = 10
-FOUND_WITHIN = 20
-ON_TARGET = 0.5
-OFF_TARGET = 0.1
+ABRUPT = ("removed", "covered", "cut")
+GRADUAL = ("slid", "passed")
+CROSSING = "crossing"
+KINDS = (*ABRUPT, *GRADUAL, CROSSING)
+DURATIONS = (30, 100, 300)
+
+# Frames before the absence and after it; what they are was chosen for the first such test.
+BEFORE, AFTER = 30, 40
+SHORTEST_CLIP = 10
+# A patch covers a target with a margin: published boxes are tight, and cut off arms and legs.
+PATCH = 1.5
+SLIDE_STEP = 0.05  # of the target's size a frame: from just touching to covered in 20 frames
+CROSSING_FRAMES = 40
+CROSSING_REACH = 2.4  # sizes to either side: from the edge of a search area of five sizes
+# Raise it when the same arguments draw other pixels, so that no old result is taken for a new one.
+DRAWING = 1
 
 
 @dataclass(frozen=True)
 class AbsenceCase:
-    """What a tracker did on one sequence with one absence.
+    """One sequence with one absence; a `AnnotatedClip` whose frames are drawn on the fly.
 
-    held_before: whether it was on the target just before. lost_after: frames of absence until it
-    said "lost", None if never. found_after: frames from the return until it tracked the target
-    again (IoU above 0.5), None if never. relocked: whether, once lost, it tracked something else
-    (IoU under 0.1, or anything while the target was absent). false_frames: absent frames reported
-    as "tracking". absent_frames: their number.
+    order: (N,) frames of the sequence that are shown. absent: the first absent frame and the first
+    one after the absence; for "crossing" the span in which the copy is there. duration: absent
+    frames asked for. patches_xywh: (N, 4) what is drawn (for "crossing" the copy), NaN where
+    nothing is. other: what a "cut" shows; None for a scene made of noise.
     """
 
-    sequence: str
+    sequence: AnnotatedSequence
     kind: str
-    held_before: bool
-    lost_after: int | None
-    found_after: int | None
-    relocked: bool
-    false_frames: int
-    absent_frames: int
+    duration: int
+    order: IntArray
+    absent: tuple[int, int]
+    patches_xywh: FloatArray
+    other: AnnotatedSequence | None = None
+
+    @property
+    def name(self) -> str:
+        """Unique among cases of one data set; the folder of its results."""
+        return f"{self.sequence.name}.{self.kind}.{self.duration}"
+
+    @property
+    def origin(self) -> int:
+        """As in the sequence's own files."""
+        return self.sequence.origin
+
+    @property
+    def init_box_xywh(self) -> BoxXYWH:
+        """The true box of the first frame that is shown."""
+        x, y, w, h = (float(v) for v in self.truth_xywh[0])
+        return (x, y, w, h)
+
+    @cached_property
+    def visibility(self) -> FloatArray:
+        """The share of the true box that can be seen in each frame (N,), 0 where absent."""
+        boxes = self.sequence.truth_xywh[self.order]
+        if self.kind in GRADUAL:
+            visible = visible_fraction(filled(boxes), self.patches_xywh)
+        else:
+            visible = np.ones(len(boxes))
+            if self.kind in ABRUPT:
+                visible[slice(*self.absent)] = 0.0
+        return np.where(has_area(boxes), visible, 0.0)
+
+    @cached_property
+    def truth_xywh(self) -> FloatArray:
+        """True boxes (N, 4), NaN where nothing of the target can be seen."""
+        boxes = self.sequence.truth_xywh[self.order]
+        boxes[self.visibility == 0] = np.nan
+        return boxes
+
+    def images(self) -> Iterator[Frame]:
+        """Yield the RGB frames."""
+        boxes = filled(self.sequence.truth_xywh)[self.order]
+        for index, place in enumerate(self.order):
+            frame = read_image(self.sequence.frames[place])
+            hidden = self.absent[0] <= index < self.absent[1]
+            if hidden and self.kind == "removed":
+                frame = remove_target(frame, boxes[index])
+            elif hidden and self.kind == "covered":
+                frame = cover_target(frame, boxes[index])
+            elif hidden and self.kind == "cut":
+                frame = self._other_scene(index, frame)
+            elif not np.isnan(self.patches_xywh[index, 0]):
+                patch = self.patches_xywh[index]
+                if self.kind == CROSSING:
+                    frame = draw_copy(frame, boxes[index], patch)
+                else:
+                    frame = draw_patch(frame, patch, _seed(self.sequence.name))
+            yield frame
+
+    def fingerprint(self) -> str:
+        """Digest of what is shown."""
+        digest = hashlib.sha256(self.order.tobytes() + self.patches_xywh.tobytes())
+        other = self.other.fingerprint() if self.other else None
+        shown = (DRAWING, self.sequence.fingerprint(), self.kind, self.absent, other)
+        digest.update(repr(shown).encode())
+        return digest.hexdigest()[:16]
+
+    def _other_scene(self, index: int, frame: Frame) -> Frame:
+        size = (frame.shape[1], frame.shape[0])
+        if self.other is None:
+            return texture(np.random.default_rng(_seed(self.sequence.name)), size, 24, 60.0)
+        scene = read_image(self.other.frames[index % len(self.other.frames)])
+        return np.asarray(cv2.resize(scene, size), dtype=np.uint8)
 
 
-def measure_absences(
-    tracker: OnlineTracker,
+def absence_cases(
     sequences: Sequence[AnnotatedSequence],
     kinds: Sequence[str] = KINDS,
-    progress: bool = True,
+    durations: Sequence[int] = DURATIONS[:1],
 ) -> list[AbsenceCase]:
-    """Run a tracker over each sequence with each kind of absence; short ones are left out."""
-    usable = [s for s in sequences if len(s.frames) >= BEFORE + 10 + 10]
+    """Make every kind of absence with every duration (frames) for each sequence.
+
+    Left out: sequences under ten frames or without published boxes, and "passed" where the target
+    moves too little to pass behind anything. "crossing" has one duration. ValueError names an
+    unknown kind or a duration under 1.
+    """
+    unknown = next((k for k in kinds if k not in KINDS), None)
+    if unknown is not None:
+        raise ValueError(f"expected absences out of {', '.join(KINDS)}; got {unknown!r}")
+    if min(durations, default=1) < 1:
+        raise ValueError(f"expected absences of 1 frame and more; got {min(durations)}")
+    usable = [s for s in sequences if len(s.frames) >= SHORTEST_CLIP and s.has_truth]
     cases = []
-    with tqdm(total=len(usable) * len(kinds), unit="case", disable=not progress) as bar:
-        for index, sequence in enumerate(usable):
-            shown = replace(
-                sequence,
-                frames=sequence.frames[: BEFORE + ABSENT + AFTER],
-                truth_xywh=sequence.truth_xywh[: BEFORE + ABSENT + AFTER],
-            )
-            start, stop = absence_span(len(shown.frames))
-            other = usable[(index + 1) % len(usable)]
-            for kind in kinds:
-                bar.set_postfix_str(f"{sequence.name} {kind}")
-                frames = absence_frames(shown, kind, start, stop, other)
-                result = run_frames(tracker, frames, shown.init_box_xywh)
-                cases.append(judge_absence(shown, kind, result, start, stop))
-                bar.update()
+    for index, sequence in enumerate(usable):
+        other = _another_scene(sequence, [*usable[index + 1 :], *usable[:index]])
+        for kind in kinds:
+            if kind == CROSSING:
+                cases.append(_crossing(sequence))
+                continue
+            for duration in durations:
+                if kind == "passed":
+                    cases += _passed(sequence, duration)
+                elif kind == "slid":
+                    cases.append(_slid(sequence, duration))
+                else:
+                    shown = other if kind == "cut" else None
+                    cases.append(_abrupt(sequence, kind, duration, shown))
     return cases
 
 
-def absence_span(frames: int) -> tuple[int, int]:
-    """First absent frame and first frame of the return; a third each where frames are few."""
-    start = min(BEFORE, frames // 3)
-    return start, start + min(ABSENT, (frames - start) // 2)
-
-
-def absence_frames(
-    sequence: AnnotatedSequence, kind: str, start: int, stop: int, other: AnnotatedSequence
-) -> Iterator[Frame]:
-    """Yield the sequence's RGB frames with its target absent in frames `start` to `stop` - 1."""
-    hidden = _filled(sequence.truth_xywh)
-    for index, path in enumerate(sequence.frames):
-        frame = read_image(path)
-        if start <= index < stop:
-            if kind == "cut":
-                scene = read_image(other.frames[index % len(other.frames)])
-                size = (frame.shape[1], frame.shape[0])
-                frame = np.asarray(cv2.resize(scene, size), dtype=np.uint8)
-            elif kind == "removed":
-                frame = remove_target(frame, hidden[index])
-            elif kind == "covered":
-                frame = cover_target(frame, hidden[index])
-            else:
-                raise ValueError(f"expected an absence out of {', '.join(KINDS)}; got {kind!r}")
-        yield frame
-
-
-def judge_absence(
-    sequence: AnnotatedSequence, kind: str, result: SequenceResult, start: int, stop: int
-) -> AbsenceCase:
-    """Read off one run what it reported; `start`, `stop`: the absent frames."""
-    iou = np.nan_to_num(overlaps(result.boxes_xywh, sequence.truth_xywh))
-    tracking = np.array([s == "tracking" for s in result.states])
-    lost = [i for i in range(start, stop) if result.states[i] == "lost"]
-    found = np.flatnonzero(tracking[stop:] & (iou[stop:] > ON_TARGET))
-    present = has_area(sequence.truth_xywh)
-    wrong = tracking & ((iou < OFF_TARGET) & present)
-    wrong[start:stop] = tracking[start:stop]
-    return AbsenceCase(
-        sequence.name,
-        kind,
-        held_before=bool(iou[start - 1] > ON_TARGET),
-        lost_after=lost[0] - start + 1 if lost else None,
-        found_after=int(found[0]) + 1 if len(found) else None,
-        relocked=bool(lost and wrong[lost[0] :].any()),
-        false_frames=int(tracking[start:stop].sum()),
-        absent_frames=stop - start,
-    )
-
-
-def absence_table(cases: Sequence[AbsenceCase]) -> str:
-    """Shares over the cases in which the target was held when it vanished, by kind and in all."""
-    rows = []
-    for kind in (*dict.fromkeys(c.kind for c in cases), "all"):
-        chosen = [c for c in cases if c.held_before and kind in (c.kind, "all")]
-        rows.append((kind, len(chosen), *_shares(chosen)))
-    headers = (
-        *("absence", "cases", f"lost within {LOST_WITHIN}", f"found within {FOUND_WITHIN}"),
-        *("re-locked elsewhere", "false tracking"),
-    )
-    not_held = sum(not c.held_before for c in cases)
-    note = f"\n{not_held} further case(s) had lost the target before it vanished" * bool(not_held)
-    return format_table(headers, rows) + note
-
-
-def remove_target(frame_rgb: Frame, box_xywh: np.ndarray) -> Frame:
-    """Paint a box (x, y, w, h), enlarged by a fifth, over from its surroundings."""
-    left, top, right, bottom = _grown(box_xywh, 1.2, frame_rgb)
-    # Inpainting works on a neighbourhood only: it is slow on a whole frame.
-    margin = 16
-    x0, y0 = max(left - margin, 0), max(top - margin, 0)
-    window = frame_rgb[y0 : bottom + margin, x0 : right + margin]
-    mask = np.zeros(window.shape[:2], dtype=np.uint8)
-    mask[top - y0 : bottom - y0, left - x0 : right - x0] = 255
-    out = frame_rgb.copy()
-    if mask.any() and not mask.all():
-        painted = cv2.inpaint(np.ascontiguousarray(window), mask, 5, cv2.INPAINT_TELEA)
-        out[y0 : bottom + margin, x0 : right + margin] = painted
-    return out
-
-
-def cover_target(frame_rgb: Frame, box_xywh: np.ndarray) -> Frame:
-    """Cover a box (x, y, w, h), enlarged by a fifth, with a patch of the frame's far side."""
-    left, top, right, bottom = _grown(box_xywh, 1.2, frame_rgb)
-    height, width = frame_rgb.shape[:2]
-    out = frame_rgb.copy()
-    w, h = right - left, bottom - top
-    if w <= 0 or h <= 0:
-        return out
-    x = 0 if left + w / 2 > width / 2 else width - w
-    y = 0 if top + h / 2 > height / 2 else height - h
-    out[top:bottom, left:right] = frame_rgb[y : y + h, x : x + w]
-    return out
-
-
-def _shares(cases: Sequence[AbsenceCase]) -> tuple[float, float, float, float]:
-    if not cases:
-        return (float("nan"),) * 4
-    count = len(cases)
-    return (
-        sum(c.lost_after is not None and c.lost_after <= LOST_WITHIN for c in cases) / count,
-        sum(c.found_after is not None and c.found_after <= FOUND_WITHIN for c in cases) / count,
-        sum(c.relocked for c in cases) / count,
-        sum(c.false_frames for c in cases) / sum(c.absent_frames for c in cases),
-    )
-
-
-def _grown(box_xywh: np.ndarray, factor: float, frame: Frame) -> tuple[int, int, int, int]:
-    """Enlarge a box about its centre and clip it: left, top, right, bottom in whole pixels."""
-    x, y, w, h = (float(v) for v in box_xywh)
-    grow_x, grow_y = w * (factor - 1) / 2, h * (factor - 1) / 2
-    height, width = frame.shape[:2]
-    left, right = (int(np.clip(v, 0, width)) for v in (x - grow_x, np.ceil(x + w + grow_x)))
-    top, bottom = (int(np.clip(v, 0, height)) for v in (y - grow_y, np.ceil(y + h + grow_y)))
-    return left, top, right, bottom
-
-
-def _filled(truth_xywh: FloatArray) -> FloatArray:
+def filled(truth_xywh: FloatArray) -> FloatArray:
     """Boxes with absent ones replaced by the last known, so that there is a place to hide."""
-    filled = truth_xywh.copy()
-    present = has_area(filled)
-    for index in range(1, len(filled)):
+    boxes = truth_xywh.copy()
+    present = has_area(boxes)
+    for index in range(1, len(boxes)):
         if not present[index]:
-            filled[index] = filled[index - 1]
-    return filled
+            boxes[index] = boxes[index - 1]
+    return boxes
+
+
+def _abrupt(
+    sequence: AnnotatedSequence, kind: str, duration: int, other: AnnotatedSequence | None
+) -> AbsenceCase:
+    start = _seen_until(sequence, 0)
+    order = to_and_fro(len(sequence.frames), start + duration + AFTER)
+    nothing = np.full((len(order), 4), np.nan)
+    return AbsenceCase(sequence, kind, duration, order, (start, start + duration), nothing, other)
+
+
+def _slid(sequence: AnnotatedSequence, duration: int) -> AbsenceCase:
+    slack = (PATCH - 1) / 2  # offsets up to this, in sizes of the target, cover it
+    slide = round((PATCH + 1) / 2 / SLIDE_STEP)
+    start = _seen_until(sequence, slide)
+    stop = start + duration
+    order = to_and_fro(len(sequence.frames), stop + slide + AFTER)
+    time = np.arange(len(order))
+    # A hair inside the slack, so that rounding leaves no sliver of the target.
+    before, after = start - time, time - (stop - 1)
+    offset = np.maximum(slack - 0.01 + SLIDE_STEP * np.maximum(before, after), 0)
+    offset = np.where(before > after, offset, -offset)
+    # From one of four sides, by name; the patch goes on to the other side.
+    side = _seed(sequence.name) % 4
+    direction = np.array([(1, 0), (-1, 0), (0, 1), (0, -1)][side], dtype=np.float64)
+    boxes = filled(sequence.truth_xywh)[order]
+    patches = grown(boxes, PATCH)
+    patches[:, :2] += offset[:, None] * direction * boxes[:, 2:]
+    patches[np.abs(offset) >= (PATCH + 1) / 2] = np.nan
+    return AbsenceCase(sequence, "slid", duration, order, (start, stop), patches)
+
+
+def _passed(sequence: AnnotatedSequence, duration: int) -> list[AbsenceCase]:
+    found = passing_order(sequence.truth_xywh, PATCH, BEFORE, duration, AFTER)
+    if found is None:
+        return []
+    patches = np.tile(found.patch_xywh, (len(found.order), 1))
+    return [AbsenceCase(sequence, "passed", duration, found.order, found.absent, patches)]
+
+
+def _crossing(sequence: AnnotatedSequence) -> AbsenceCase:
+    start = _seen_until(sequence, 0)
+    stop = start + CROSSING_FRAMES
+    order = to_and_fro(len(sequence.frames), stop + AFTER)
+    boxes = filled(sequence.truth_xywh)[order]
+    offset = np.linspace(CROSSING_REACH, -CROSSING_REACH, CROSSING_FRAMES)[:, None]
+    copies = np.full((len(order), 4), np.nan)
+    copies[start:stop] = boxes[start:stop]
+    # Along the side in which the frame has more room for it: mostly across.
+    centre = (boxes[start, :2] + boxes[start, 2:] / 2) / _frame_size(sequence)
+    along = int(abs(centre[1] - 0.5) < abs(centre[0] - 0.5))
+    copies[start:stop, along] += offset[:, 0] * boxes[start:stop, 2 + along]
+    return AbsenceCase(sequence, CROSSING, CROSSING_FRAMES, order, (start, stop), copies)
+
+
+def _frame_size(sequence: AnnotatedSequence) -> FloatArray:
+    """Width, height of the first frame."""
+    return np.array(read_image(sequence.frames[0]).shape[1::-1], dtype=np.float64)
+
+
+def _seen_until(sequence: AnnotatedSequence, lead: int) -> int:
+    """The first frame from BEFORE + lead on with the target in view in the five before it.
+
+    BEFORE + lead where there is none.
+    """
+    first = BEFORE + lead
+    present = has_area(sequence.truth_xywh)[
+        to_and_fro(len(sequence.frames), first + 2 * len(sequence.frames))
+    ]
+    seen = [i for i in range(first, len(present)) if present[i - lead - 5 : i].all()]
+    return seen[0] if seen else first
+
+
+def _another_scene(
+    sequence: AnnotatedSequence, others: Sequence[AnnotatedSequence]
+) -> AnnotatedSequence | None:
+    """The first sequence that shares no frame with this one: some videos have two targets."""
+    own = set(sequence.frames)
+    return next((s for s in others if not own & set(s.frames)), None)
+
+
+def _seed(name: str) -> int:
+    return zlib.crc32(name.encode())

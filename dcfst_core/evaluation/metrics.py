@@ -3,10 +3,10 @@
 Conventions, stated once:
 
 * Boxes are `xywh` in continuous pixels; predicted and true boxes share one origin.
-* A frame whose true box is NaN or has no area is *absent*: it is left out of every metric and
-  counted in `SequenceScore.absent_frames`.
+* A frame whose true box is NaN or has no area is *absent*. Whether it counts, whether the first
+  frame does, and how means are taken says a `Convention`; the default leaves both out and gives
+  every sequence the same weight.
 * A predicted box that is NaN or has no area overlaps nothing and is infinitely far away.
-* Published tables leave the first frame out, because its box is given; so does the default here.
 * Thresholds are strict for overlap (`iou > t`) and inclusive for distance (`error <= t`), as in
   the OTB and GOT-10k toolkits.
 """
@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from dcfst_core.evaluation.conventions import STRICT, Convention
 
 FloatArray = NDArray[np.float64]
 
@@ -36,6 +38,7 @@ class SequenceScore:
     with a centre error of at most 20 px (OTB). normalised_precision: share with a centre error of
     at most 0.2 of the true box's size (LaSOT). ao, sr50, sr75: mean overlap and share of overlaps
     above 0.5 and 0.75 (GOT-10k). fps: frames a second inside the tracker. frames: frames measured.
+    absent_frames: frames without target, of those that the convention takes.
     """
 
     auc: float
@@ -51,6 +54,20 @@ class SequenceScore:
     def to_dict(self) -> dict[str, float | int | None]:
         """Return the fields for JSON; what could not be measured becomes None."""
         return {k: None if v != v else v for k, v in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class FrameErrors:
+    """What a convention makes of each frame that it takes (N,); NaN where a frame is left out.
+
+    overlap: intersection over union. centre_px, normalised: distance of the centres. absent:
+    frames without target among them.
+    """
+
+    overlap: FloatArray
+    centre_px: FloatArray
+    normalised: FloatArray
+    absent: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -121,17 +138,48 @@ def normalised_precision_curve(errors: FloatArray) -> FloatArray:
     return _share(errors[:, None] <= NORMALISED_THRESHOLDS, errors)
 
 
-def sequence_curves(
-    predicted_xywh: ArrayLike, truth_xywh: ArrayLike, include_first: bool = False
-) -> Curves:
-    """Return the three curves of one sequence; `include_first` counts the given first box too."""
-    start = 0 if include_first else 1
+def frame_errors(
+    predicted_xywh: ArrayLike,
+    truth_xywh: ArrayLike,
+    convention: Convention = STRICT,
+    size_wh: tuple[int, int] | None = None,
+) -> FrameErrors:
+    """Measure every frame by a convention.
+
+    `predicted_xywh`, `truth_xywh`: (N, 4) boxes of the same frames. `size_wh`: the frames' size in
+    pixels, which bounded conventions need. ValueError where it is missing or the numbers of boxes
+    differ. Where no box but the first is published nothing is measured, not even the first.
+    """
+    start = 0 if convention.first_frame else 1
     predicted, truth = _paired(predicted_xywh, truth_xywh)
+    published = has_area(truth[1:]).any() or len(truth) == 1
     predicted, truth = predicted[start:], truth[start:]
+    absent = ~has_area(truth)
+    if convention.bounded:
+        if size_wh is None:
+            raise ValueError(f"expected the frames' size for the convention {convention.name}")
+        predicted, truth = _bounded(predicted, size_wh), _bounded(truth, size_wh)
+    errors = (
+        overlaps(predicted, truth),
+        centre_errors(predicted, truth),
+        normalised_centre_errors(predicted, truth),
+    )
+    # Infinitely far is no overlap. Cut to the frame, a published box may be left without area.
+    for values, worst in zip(errors, (0.0, np.inf, np.inf), strict=True):
+        values[np.isnan(values)] = worst
+        if not published:
+            values[:] = np.nan
+        elif not convention.absent_fails:
+            values[absent] = np.nan
+    return FrameErrors(*errors, absent)
+
+
+def sequence_curves(errors: FrameErrors) -> Curves:
+    """Return the three curves of one sequence."""
     return Curves(
-        success_curve(overlaps(predicted, truth)),
-        precision_curve(centre_errors(predicted, truth)),
-        normalised_precision_curve(normalised_centre_errors(predicted, truth)),
+        success_curve(errors.overlap),
+        precision_curve(errors.centre_px),
+        normalised_precision_curve(errors.normalised),
     )
 
 
@@ -139,29 +187,32 @@ def score_sequence(
     predicted_xywh: ArrayLike,
     truth_xywh: ArrayLike,
     times_s: ArrayLike | None = None,
-    include_first: bool = False,
+    convention: Convention = STRICT,
+    size_wh: tuple[int, int] | None = None,
 ) -> SequenceScore:
-    """Measure one sequence.
+    """Measure one sequence; arguments and errors as in `frame_errors`.
 
-    `predicted_xywh`, `truth_xywh`: (N, 4) boxes of the same frames. `times_s`: seconds inside the
-    tracker for each frame; the first one (initialisation) does not count towards FPS. ValueError
-    when the numbers of boxes differ.
+    `times_s`: seconds inside the tracker for each frame; the first one (initialisation) does not
+    count towards FPS.
     """
-    curves = sequence_curves(predicted_xywh, truth_xywh, include_first)
-    start = 0 if include_first else 1
-    iou = overlaps(predicted_xywh, truth_xywh)[start:]
-    present = iou[~np.isnan(iou)]
+    return score_errors(frame_errors(predicted_xywh, truth_xywh, convention, size_wh), times_s)
+
+
+def score_errors(errors: FrameErrors, times_s: ArrayLike | None = None) -> SequenceScore:
+    """Summarise the frames of one sequence."""
+    curves = sequence_curves(errors)
+    counted = errors.overlap[~np.isnan(errors.overlap)]
     at = int(np.argmin(np.abs(NORMALISED_THRESHOLDS - NORMALISED_PRECISION_AT)))
     return SequenceScore(
         auc=float(curves.success.mean()),
         precision=float(curves.precision[PRECISION_AT_PX]),
         normalised_precision=float(curves.normalised_precision[at]),
-        ao=_mean(present),
-        sr50=_mean(present > 0.5),
-        sr75=_mean(present > 0.75),
+        ao=_mean(counted),
+        sr50=_mean(counted > 0.5),
+        sr75=_mean(counted > 0.75),
         fps=frames_per_second(times_s),
-        frames=len(present),
-        absent_frames=len(iou) - len(present),
+        frames=len(counted),
+        absent_frames=int(errors.absent.sum()),
     )
 
 
@@ -172,15 +223,18 @@ def frames_per_second(times_s: ArrayLike | None) -> float:
     return float(len(times) / times.sum()) if len(times) else float("nan")
 
 
-def mean_score(scores: Sequence[SequenceScore]) -> SequenceScore:
-    """Average scores over sequences, each with the same weight, as OTB's tables do.
+def mean_score(scores: Sequence[SequenceScore], pooled: bool = False) -> SequenceScore:
+    """Average scores over sequences, each with the same weight; `pooled`: over their frames.
 
+    All metrics are shares or means over frames, so that weights do the same as pooling frames.
     Sequences in which nothing could be measured (hidden ground truth) are left out of the metrics.
+    FPS is a mean over sequences.
     """
-    metrics = ("auc", "precision", "normalised_precision", "ao", "sr50", "sr75", "fps")
-    values = {m: np.array([getattr(s, m) for s in scores], dtype=np.float64) for m in metrics}
+    metrics = ("auc", "precision", "normalised_precision", "ao", "sr50", "sr75")
+    weights = np.array([s.frames if pooled else 1 for s in scores], dtype=np.float64)
     return SequenceScore(
-        **{m: _mean(v[~np.isnan(v)]) for m, v in values.items()},
+        **{m: _weighted([getattr(s, m) for s in scores], weights) for m in metrics},
+        fps=_weighted([s.fps for s in scores], np.ones(len(scores))),
         frames=sum(s.frames for s in scores),
         absent_frames=sum(s.absent_frames for s in scores),
     )
@@ -202,6 +256,13 @@ def _centre_offsets(predicted_xywh: ArrayLike, truth_xywh: ArrayLike) -> FloatAr
     return np.asarray(offsets)
 
 
+def _bounded(boxes_xywh: FloatArray, size_wh: tuple[int, int]) -> FloatArray:
+    """As the got10k package does it: an edge outside is moved in, then the size is cut."""
+    size = np.array(size_wh, dtype=np.float64)
+    corner = np.clip(boxes_xywh[:, :2], 0, size)
+    return np.hstack((corner, np.clip(boxes_xywh[:, 2:], 0, size - corner)))
+
+
 def _share(passed: NDArray[np.bool_], values: FloatArray) -> FloatArray:
     present = ~np.isnan(values)
     if not present.any():
@@ -212,3 +273,10 @@ def _share(passed: NDArray[np.bool_], values: FloatArray) -> FloatArray:
 def _mean(values: ArrayLike) -> float:
     values = np.asarray(values, dtype=np.float64)
     return float(np.mean(values)) if len(values) else float("nan")
+
+
+def _weighted(values: Sequence[float], weights: FloatArray) -> float:
+    """Weighted mean of what is not NaN; NaN where nothing is left."""
+    array = np.asarray(values, dtype=np.float64)
+    known = ~np.isnan(array) & (weights > 0)
+    return float(np.average(array[known], weights=weights[known])) if known.any() else float("nan")

@@ -19,10 +19,10 @@ from tqdm import tqdm
 
 from dcfst_core.boxes import BoxXYWH
 from dcfst_core.evaluation.results import SequenceResult, is_done, load_result, save_result
-from dcfst_core.evaluation.sequences import AnnotatedSequence
+from dcfst_core.evaluation.sequences import AnnotatedClip, AnnotatedSequence
 from dcfst_core.evaluation.trackers import OnlineTracker, TrackerSpec
 from dcfst_core.inference.machine import available_cores
-from dcfst_core.media.video import Frame, read_image
+from dcfst_core.media.video import Frame
 
 _worker_spec: TrackerSpec | None = None
 _worker_tracker: OnlineTracker | None = None
@@ -30,12 +30,11 @@ _worker_tracker: OnlineTracker | None = None
 
 def run_sequence(
     tracker: OnlineTracker,
-    sequence: AnnotatedSequence,
+    sequence: AnnotatedClip,
     on_frame: Callable[[], object] | None = None,
 ) -> SequenceResult:
-    """Run a tracker over one sequence; reading images does not count as its time."""
-    frames = (read_image(path) for path in sequence.frames)
-    return run_frames(tracker, frames, sequence.init_box_xywh, on_frame)
+    """Run a tracker over one clip; reading or drawing its images does not count as its time."""
+    return run_frames(tracker, sequence.images(), sequence.init_box_xywh, on_frame)
 
 
 def run_frames(
@@ -73,22 +72,22 @@ def box_of(found: Any) -> BoxXYWH:
 
 def run_one_pass(
     spec: TrackerSpec,
-    sequences: Sequence[AnnotatedSequence],
+    sequences: Sequence[AnnotatedClip],
     out: Path,
     workers: int = 1,
     progress: bool = True,
     repeat: bool = False,
 ) -> dict[str, SequenceResult]:
-    """Run a tracker over sequences and return its results by sequence name.
+    """Run a tracker over clips and return its results by their names.
 
-    Every finished sequence is written to `out` at once, and one that is on disk with the same
-    fingerprint is read instead of run (unless `repeat`), so that an interrupted run goes on where
+    Every finished clip is written to `out` at once, and one that is on disk with the same
+    fingerprints is read instead of run (unless `repeat`), so that an interrupted run goes on where
     it stopped. `workers` processes share the CPU's cores; times are only worth reading with one.
     """
     fingerprint = spec.fingerprint()
     todo = [s for s in sequences if repeat or not is_done(out, spec.name, s, fingerprint)]
     skipped = len(sequences) - len(todo)
-    total = sum(len(s.frames) for s in todo)
+    total = sum(len(s.truth_xywh) for s in todo)
     label = f"{spec.name} ({skipped} done before)" if skipped else spec.name
     with tqdm(total=total, desc=label, unit="frame", disable=not progress or not todo) as bar:
         runs = _run_here(spec, todo, bar) if workers <= 1 else _run_apart(spec, todo, workers, bar)
@@ -99,8 +98,8 @@ def run_one_pass(
 
 
 def _run_here(
-    spec: TrackerSpec, todo: Iterable[AnnotatedSequence], bar: Any
-) -> Iterable[tuple[AnnotatedSequence, SequenceResult]]:
+    spec: TrackerSpec, todo: Iterable[AnnotatedClip], bar: Any
+) -> Iterable[tuple[AnnotatedClip, SequenceResult]]:
     tracker = None
     for sequence in todo:
         tracker = tracker or spec.build()
@@ -109,8 +108,8 @@ def _run_here(
 
 
 def _run_apart(
-    spec: TrackerSpec, todo: Sequence[AnnotatedSequence], workers: int, bar: Any
-) -> Iterable[tuple[AnnotatedSequence, SequenceResult]]:
+    spec: TrackerSpec, todo: Sequence[AnnotatedClip], workers: int, bar: Any
+) -> Iterable[tuple[AnnotatedClip, SequenceResult]]:
     """Run sequences in worker processes, the longest first, so that none is left for the end."""
     threads = max(1, available_cores() // workers)
     pool = ProcessPoolExecutor(
@@ -121,12 +120,12 @@ def _run_apart(
         initargs=(spec, threads),
     )
     try:
-        by_length = sorted(todo, key=lambda s: -len(s.frames))
+        by_length = sorted(todo, key=lambda s: -len(s.truth_xywh))
         futures = {pool.submit(_run_in_worker, s): s for s in by_length}
         for future in as_completed(futures):
             sequence = futures[future]
             bar.set_postfix_str(sequence.name)
-            bar.update(len(sequence.frames))
+            bar.update(len(sequence.truth_xywh))
             yield sequence, future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -138,7 +137,7 @@ def _start_worker(spec: TrackerSpec, threads: int) -> None:
     _worker_spec = spec
 
 
-def _run_in_worker(sequence: AnnotatedSequence) -> SequenceResult:
+def _run_in_worker(sequence: AnnotatedClip) -> SequenceResult:
     global _worker_tracker
     assert _worker_spec is not None, "the pool's initializer sets it"
     # Built here and not in the initializer: an error there breaks the pool and hides its reason.

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from dcfst_core.evaluation.calibration import calibrate
+from dcfst_core.evaluation.judgement import JudgementFigures, comparison
 from dcfst_core.evaluation.metrics import overlaps
 from dcfst_core.evaluation.plots import PlotsUnavailable, write_plots
 from dcfst_core.evaluation.results import SequenceResult
@@ -39,10 +40,12 @@ def write_report(
     results: Mapping[str, Mapping[str, SequenceResult]],
     sequences: Sequence[AnnotatedSequence],
     folder: Path,
+    figures: Mapping[str, JudgementFigures] | None = None,
 ) -> Path:
     """Write report.md and its images to a folder; returns the report's path.
 
     `evaluations`: the tracker under test first. `results`: by tracker and sequence name.
+    `figures`: of the judgement, by tracker, where targets were hidden.
     """
     folder.mkdir(parents=True, exist_ok=True)
     first = evaluations[0]
@@ -54,12 +57,15 @@ def write_report(
     if len(evaluations) > 1:
         parts += ["## Trackers", comparison_table(evaluations)]
     parts += _plots(evaluations, folder)
-    parts += ["## Sequences", sequence_table(first)]
+    parts += ["## Sequences", sequence_table(first), first.convention.text()]
     if len(evaluations) > 1:
         parts += ["### AUC side by side", auc_table(evaluations)]
     if first.attributes:
         parts += ["## AUC by attribute", auc_table(evaluations, "attributes")]
     parts += _calibration(results[first.tracker], sequences)
+    if figures:
+        parts += ["## Hidden targets", next(iter(figures.values())).text()]
+        parts += ["### Side by side", comparison(figures)] if len(figures) > 1 else []
     parts += _filmstrips(first, results[first.tracker], sequences, folder)
     machine = "\n".join(f"- {name}: {value}" for name, value in describe_machine().items())
     parts += ["## Machine", machine]
@@ -107,7 +113,9 @@ def _filmstrips(
     sequences: Sequence[AnnotatedSequence],
     folder: Path,
 ) -> list[str]:
-    scored = [s for s in sequences if evaluation.scores[s.name].frames]
+    # Of several starts of a clip the first, which has its name, is shown.
+    own = [s for s in sequences if s.name in evaluation.scores]
+    scored = [s for s in own if evaluation.scores[s.name].frames]
     ranked = sorted(scored, key=lambda s: evaluation.scores[s.name].auc)
     worst = ranked[:STRIPS]
     best = [s for s in ranked[::-1][:STRIPS] if s not in worst]

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from dcfst_core.evaluation.metrics import FloatArray
-from dcfst_core.evaluation.sequences import AnnotatedSequence, DatasetError, read_rows
+from dcfst_core.evaluation.sequences import AnnotatedClip, DatasetError, read_rows
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class SequenceResult:
     states: tuple[str, ...]
 
 
-def result_folder(root: Path, tracker: str, sequence: AnnotatedSequence) -> Path:
+def result_folder(root: Path, tracker: str, sequence: AnnotatedClip) -> Path:
     """The folder of one run."""
     return root / tracker / sequence.name
 
 
 def save_result(
-    root: Path, tracker: str, sequence: AnnotatedSequence, result: SequenceResult, fingerprint: str
+    root: Path, tracker: str, sequence: AnnotatedClip, result: SequenceResult, fingerprint: str
 ) -> None:
     """Write one run; the marker that makes it count as done comes last."""
     folder = result_folder(root, tracker, sequence)
@@ -56,22 +56,22 @@ def save_result(
     np.savetxt(f"{stem}_time.txt", result.times_s, fmt="%.8f")
     np.savetxt(f"{stem}_score.txt", result.scores, fmt="%.6f")
     Path(f"{stem}_state.txt").write_text("".join(f"{s}\n" for s in result.states))
-    described = {"fingerprint": fingerprint, "frames": len(boxes)}
+    described = {"fingerprint": fingerprint, "clip": sequence.fingerprint()}
     marker.write_text(json.dumps(described) + "\n")
 
 
-def is_done(root: Path, tracker: str, sequence: AnnotatedSequence, fingerprint: str) -> bool:
-    """Whether a complete run with this fingerprint and length is on disk."""
+def is_done(root: Path, tracker: str, sequence: AnnotatedClip, fingerprint: str) -> bool:
+    """Whether a complete run of this tracker's fingerprint on this very clip is on disk."""
     marker = result_folder(root, tracker, sequence) / f"{sequence.name}_run.json"
     try:
         described = json.loads(marker.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return False
-    wanted = {"fingerprint": fingerprint, "frames": len(sequence.frames)}
+    wanted = {"fingerprint": fingerprint, "clip": sequence.fingerprint()}
     return bool(described == wanted)
 
 
-def load_result(folder: Path, sequence: AnnotatedSequence) -> SequenceResult:
+def load_result(folder: Path, sequence: AnnotatedClip) -> SequenceResult:
     """Read one run from a tracker's folder, `<sequence>/<sequence>_001.txt` or `<sequence>.txt`.
 
     DatasetError when there is none, or it is of another length than the sequence.
@@ -82,7 +82,7 @@ def load_result(folder: Path, sequence: AnnotatedSequence) -> SequenceResult:
     if not path.is_file():
         raise DatasetError(f"expected results of {sequence.name} at {nested} or {flat}")
     boxes = np.array(read_rows(path), dtype=np.float64)
-    count = len(sequence.frames)
+    count = len(sequence.truth_xywh)
     if boxes.ndim != 2 or boxes.shape[1] != 4 or len(boxes) != count:
         raise DatasetError(f"{path}: expected {count} lines x,y,w,h; got shape {boxes.shape}")
     boxes[:, :2] -= sequence.origin

@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
+from dcfst_core.boxes import BoxXYWH
 from dcfst_core.errors import DCFSTError
 from dcfst_core.evaluation.metrics import FloatArray, has_area
-from dcfst_core.media.video import IMAGE_SUFFIXES, natural_key
+from dcfst_core.media.video import IMAGE_SUFFIXES, Frame, natural_key, read_image
 
 
 class DatasetError(DCFSTError, ValueError):
     """A data set that is not laid out as its format says."""
+
+
+class AnnotatedClip(Protocol):
+    """What a tracker can be run over and measured on: a sequence, or one changed on the fly.
+
+    origin: index of the first pixel in its result files. truth_xywh: (N, 4), NaN where absent.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def origin(self) -> int: ...
+
+    @property
+    def truth_xywh(self) -> FloatArray: ...
+
+    @property
+    def init_box_xywh(self) -> BoxXYWH: ...
+
+    def images(self) -> Iterator[Frame]:
+        """Yield the RGB frames."""
+
+    def fingerprint(self) -> str:
+        """Digest of what a tracker is shown and measured on."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +54,8 @@ class AnnotatedSequence:
     NaN rows where the target is absent or the ground truth is not published. attributes: the set's
     names for what makes the sequence hard. group: the set or class folder it lies in. origin:
     index of the first pixel in the set's own files, and so in result files for its toolkits.
+    start_xywh: the box to start a tracker with where it is not the true one. clip: the name that
+    several starts of one clip have in common; empty where there is one.
     """
 
     name: str
@@ -34,6 +64,8 @@ class AnnotatedSequence:
     attributes: tuple[str, ...] = ()
     group: str = ""
     origin: int = 0
+    start_xywh: BoxXYWH | None = None
+    clip: str = ""
 
     def __post_init__(self) -> None:
         if len(self.frames) != len(self.truth_xywh):
@@ -50,8 +82,10 @@ class AnnotatedSequence:
             )
 
     @property
-    def init_box_xywh(self) -> tuple[float, float, float, float]:
-        """The true box of the first frame, in 0-based pixels."""
+    def init_box_xywh(self) -> BoxXYWH:
+        """The box that a tracker is given in the first frame, in 0-based pixels."""
+        if self.start_xywh is not None:
+            return self.start_xywh
         x, y, w, h = (float(v) for v in self.truth_xywh[0])
         return (x, y, w, h)
 
@@ -59,6 +93,20 @@ class AnnotatedSequence:
     def has_truth(self) -> bool:
         """Whether any frame after the first has a published box."""
         return bool(has_area(self.truth_xywh[1:]).any())
+
+    def images(self) -> Iterator[Frame]:
+        """Yield the RGB frames, each read when it is asked for."""
+        return (read_image(path) for path in self.frames)
+
+    def fingerprint(self) -> str:
+        """Digest of the frames' names, the true boxes and the box to start with.
+
+        Names are taken with two folders above, so that a data set may move as a whole.
+        """
+        names = [path.parts[-3:] for path in self.frames]
+        digest = hashlib.sha256(self.truth_xywh.tobytes())
+        digest.update(repr((self.init_box_xywh, names)).encode())
+        return digest.hexdigest()[:16]
 
 
 def list_images(folder: Path) -> tuple[Path, ...]:

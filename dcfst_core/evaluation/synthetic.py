@@ -34,8 +34,8 @@ class SyntheticClip:
 
     def __iter__(self) -> Iterator[Frame]:
         rng = np.random.default_rng(self.seed)
-        background = _texture(rng, self.size, grain=24, contrast=60.0)
-        patch = _texture(rng, self.target, grain=7, contrast=110.0)
+        background = texture(rng, self.size, grain=24, contrast=60.0)
+        patch = texture(rng, self.target, grain=7, contrast=110.0)
         for x, y, _, _ in self.boxes_xywh():
             yield _paste(background, patch, x, y)
 
@@ -48,9 +48,12 @@ class SyntheticClip:
         return np.column_stack((x, y, np.full(self.frames, w), np.full(self.frames, h)))
 
 
-def _texture(
-    rng: np.random.Generator, size: tuple[int, int], grain: int, contrast: float
-) -> Frame:
+def texture(rng: np.random.Generator, size: tuple[int, int], grain: int, contrast: float) -> Frame:
+    """Return smooth random colours (h, w, 3) uint8.
+
+    `size`: width, height. `grain`: pixels between independent colours. `contrast`: their standard
+    deviation about mid-grey.
+    """
     width, height = size
     coarse = rng.normal(0, 1, (height // grain + 2, width // grain + 2, 3)).astype(np.float32)
     smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)

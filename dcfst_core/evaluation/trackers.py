@@ -113,14 +113,15 @@ class OpenCVTracker:
     def update(self, frame_rgb: Frame) -> OpenCVTrack:
         """Find the target in the next frame."""
         found, box = self._tracker.update(_bgr(frame_rgb))
-        if not found:
-            return OpenCVTrack(self._box, 0.0, "lost")
-        x, y, w, h = (float(v) for v in box)
-        self._box = (x, y, w, h)
         give_score = getattr(self._tracker, "getTrackingScore", None)
         score = float(give_score()) if give_score else -1.0
         # OpenCV's base class answers -1 for trackers that have no score.
-        return OpenCVTrack(self._box, score if score >= 0 else float("nan"), "tracking")
+        score = score if score >= 0 else float("nan")
+        if not found:
+            return OpenCVTrack(self._box, score, "lost")
+        x, y, w, h = (float(v) for v in box)
+        self._box = (x, y, w, h)
+        return OpenCVTrack(self._box, score, "tracking")
 
 
 def _opencv_factory(kind: str) -> Callable[[], Any]:

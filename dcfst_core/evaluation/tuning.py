@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dcfst_core.evaluation.one_pass import run_one_pass
 from dcfst_core.evaluation.sequences import AnnotatedSequence
+from dcfst_core.evaluation.starts import with_starts
 from dcfst_core.evaluation.summary import evaluate
 from dcfst_core.evaluation.tables import format_table
 from dcfst_core.evaluation.trackers import TrackerSpec
@@ -80,10 +81,12 @@ def tune(
     trials: int,
     out: Path,
     progress: bool = True,
+    starts: int = 1,
 ) -> list[Trial]:
     """Run trials until there are `trials` in `out`, the unchanged settings first; return all.
 
-    A second call with the same folder goes on where the first one stopped.
+    `starts`: how many starts a sequence has, of which the mean counts (`starts.with_starts`). A
+    second call with the same folder goes on where the first one stopped.
     """
     import optuna
     from optuna.storages.journal import JournalFileBackend
@@ -101,6 +104,8 @@ def tune(
     if not study.trials:
         study.enqueue_trial({d.name: spec.config[d.name] for d in space})
 
+    runs = with_starts(sequences, starts)
+
     def objective(trial: Any) -> float:
         changes = {dimension.name: dimension.suggest(trial) for dimension in space}
         try:
@@ -108,8 +113,8 @@ def tune(
         except ValueError as error:  # two settings that do not go together
             raise optuna.TrialPruned(str(error)) from None
         named = replace(spec, name=f"trial{trial.number}", config=config)
-        results = run_one_pass(named, sequences, out, progress=progress)
-        scores = evaluate(named.name, results, sequences).scores
+        results = run_one_pass(named, runs, out, progress=progress)
+        scores = evaluate(named.name, results, runs).scores
         trial.set_user_attr("auc", {name: score.auc for name, score in scores.items()})
         return float(np.mean([score.auc for score in scores.values()]))
 
@@ -122,21 +127,39 @@ def tune(
     ]
 
 
-def cross_validate(trials: Sequence[Trial], folds: int, seed: int = 0) -> tuple[float, list[int]]:
+def random_folds(count: int, folds: int, seed: int = 0) -> list[NDArray[np.int64]]:
+    """Deal `count` sequences out to folds; ValueError with fewer sequences than folds."""
+    if not 2 <= folds <= count:
+        raise ValueError(f"expected 2 to {count} folds for {count} sequences; got {folds}")
+    return np.array_split(np.random.default_rng(seed).permutation(count), folds)
+
+
+def set_folds(sequences: Sequence[AnnotatedSequence]) -> list[NDArray[np.int64]]:
+    """One fold a set (`group`): sequences of one set have more in common than their number.
+
+    ValueError where all are of one set.
+    """
+    groups = np.array([sequence.group for sequence in sequences])
+    names = list(dict.fromkeys(groups.tolist()))
+    if len(names) < 2:
+        raise ValueError(f"expected sequences of two sets and more; all are of {names[0]!r}")
+    return [np.flatnonzero(groups == name) for name in names]
+
+
+def cross_validate(
+    trials: Sequence[Trial], folds: Sequence[NDArray[np.int64]]
+) -> tuple[float, list[int]]:
     """Replay the choice fold by fold; trial 0 is the baseline.
 
-    Returns the mean gain in AUC over the baseline on sequences that took no part in the choice,
-    and the number of the trial chosen in each fold. Raises ValueError with fewer sequences than
-    folds.
+    `folds`: numbers of the sequences that are held out together. Returns the mean gain in AUC over
+    the baseline on sequences that took no part in the choice, and the number of the trial chosen
+    in each fold.
     """
     auc = np.stack([trial.auc for trial in trials])  # (trials, sequences)
     count = auc.shape[1]
-    if not 2 <= folds <= count:
-        raise ValueError(f"expected 2 to {count} folds for {count} sequences; got {folds}")
-    order = np.random.default_rng(seed).permutation(count)
     gains, chosen = np.zeros(count), []
-    for held_out in np.array_split(order, folds):
-        others = np.setdiff1d(order, held_out)
+    for held_out in folds:
+        others = np.setdiff1d(np.arange(count), held_out)
         best = int(auc[:, others].mean(axis=1).argmax())
         chosen.append(trials[best].number)
         gains[held_out] = auc[best, held_out] - auc[0, held_out]

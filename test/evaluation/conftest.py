@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+
+from dcfst_core.evaluation.sequences import AnnotatedSequence
+from dcfst_core.evaluation.synthetic import SyntheticClip
 
 
 class TemplateTracker:
@@ -29,3 +34,19 @@ class TemplateTracker:
 @pytest.fixture
 def template_tracker() -> type[TemplateTracker]:
     return TemplateTracker
+
+
+@pytest.fixture
+def make_sequence() -> Callable[..., AnnotatedSequence]:
+    """A function that writes a synthetic clip of one round and returns it as a sequence."""
+
+    def make(folder: Path, name: str, frames: int = 70, seed: int = 0) -> AnnotatedSequence:
+        clip = SyntheticClip(frames, (160, 120), (24, 30), seed=seed, period=70)
+        folder.mkdir(parents=True)
+        paths = []
+        for i, frame in enumerate(clip):
+            paths.append(folder / f"{i:04d}.png")
+            cv2.imwrite(str(paths[-1]), frame[..., ::-1])
+        return AnnotatedSequence(name, tuple(paths), clip.boxes_xywh(), group="synthetic")
+
+    return make

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dcfst_core.evaluation import metrics
+from dcfst_core.evaluation.conventions import CONVENTIONS
 
 
 def random_boxes(seed: int, count: int = 200) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +63,7 @@ def test_agrees_with_the_got10k_toolkit() -> None:
 
     np.testing.assert_allclose(metrics.overlaps(predicted, truth), ious, atol=1e-9)
     np.testing.assert_allclose(metrics.centre_errors(predicted, truth), errors, atol=1e-9)
-    score = metrics.score_sequence(predicted, truth, include_first=True)
+    score = metrics.score_sequence(predicted, truth, convention=CONVENTIONS["otb"])
     thresholds = np.linspace(0, 1, 21)
     assert score.auc == pytest.approx((ious[:, None] > thresholds).mean(), abs=1e-9)
     assert score.precision == pytest.approx((errors <= 20).mean(), abs=1e-9)
@@ -85,7 +86,9 @@ def test_the_first_frame_counts_only_when_asked() -> None:
     predicted = truth.copy()
     predicted[1:, 0] += 100
     assert metrics.score_sequence(predicted, truth).ao == 0.0
-    assert metrics.score_sequence(predicted, truth, include_first=True).ao == pytest.approx(0.2)
+    assert metrics.score_sequence(
+        predicted, truth, convention=CONVENTIONS["otb"]
+    ).ao == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("absent", [[np.nan] * 4, [0, 0, 0, 0], [5, 5, 0, 9]])

@@ -173,6 +173,39 @@ def test_opencv_trackers_follow_and_say_what_is_missing(otb: list[AnnotatedSeque
             OpenCVTracker("csrt")
 
 
+def test_an_opencv_tracker_that_finds_nothing_keeps_its_box_and_its_score(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Unsure:  # OpenCV's interface; its real trackers with scores need files of weights
+        def init(self, frame: np.ndarray, box: tuple[int, ...]) -> None: ...
+
+        def update(self, frame: np.ndarray) -> tuple[bool, tuple[int, ...]]:
+            return False, (0, 0, 0, 0)
+
+        def getTrackingScore(self) -> float:
+            return 0.15
+
+    monkeypatch.setattr(trackers, "_opencv_factory", lambda kind: Unsure)
+    tracker = OpenCVTracker("vit:net.onnx")
+    frame = np.zeros((60, 80, 3), np.uint8)
+    tracker.init(frame, (10, 10, 20, 20))
+    found = tracker.update(frame)
+    assert (found.box_xywh, found.state) == ((10, 10, 20, 20), "lost")
+    assert found.score == pytest.approx(0.15)
+
+
+def test_results_of_another_clip_of_the_same_name_are_not_taken(
+    tmp_path: Path, template_tracker: type[Any], otb: list[AnnotatedSequence]
+) -> None:
+    run = one_pass.run_sequence(template_tracker(), otb[0])
+    results.save_result(tmp_path, "t", otb[0], run, "abc")
+    assert results.is_done(tmp_path, "t", otb[0], "abc")
+    namesake = dataclasses.replace(otb[1], name="A")  # as long, but another video
+    assert not results.is_done(tmp_path, "t", namesake, "abc")
+    elsewhere = dataclasses.replace(otb[0], start_xywh=(1, 1, 20, 20))
+    assert not results.is_done(tmp_path, "t", elsewhere, "abc")
+
+
 def test_a_fingerprint_follows_settings_and_weights(tmp_path: Path) -> None:
     weights = tmp_path / "w.safetensors"
     weights.write_bytes(b"one")
