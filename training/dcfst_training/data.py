@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import lightning as L
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset
@@ -181,4 +182,13 @@ class PairDataModule(L.LightningDataModule):
         return {"batch_size": size, "drop_last": full, **self._processes()}
 
     def _processes(self) -> dict[str, Any]:
-        return {"num_workers": self.hparams.workers, "pin_memory": torch.cuda.is_available()}
+        return {
+            "num_workers": self.hparams.workers,
+            "worker_init_fn": one_thread,
+            "pin_memory": torch.cuda.is_available(),
+        }
+
+
+def one_thread(worker: int) -> None:
+    """Begin a loader process: there are many, so OpenCV's own threads would only disturb them."""
+    cv2.setNumThreads(0)

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from dcfst_training.datasets.clips import Clip, ClipSet, UnreadableFrameError
+from dcfst_training.datasets.clips import Clip, ClipSet
+from dcfst_training.datasets.images import UnreadableFrameError
 from dcfst_training.errors import SettingsError
 from dcfst_training.mixture import Sources
 from dcfst_training.shards import INDEX, ShardIndex, Window, extension

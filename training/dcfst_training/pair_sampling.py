@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dcfst_training.datasets import Clip, ClipSet
-from dcfst_training.datasets.clips import UnreadableFrameError
+from dcfst_training.datasets.images import UnreadableFrameError
 
 log = logging.getLogger(__name__)
 

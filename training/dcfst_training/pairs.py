@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dcfst_core.network.proposals import draw_elsewhere, draw_proposals
-from dcfst_core.tracking.patch import SearchRegion, crop_region
-from dcfst_training.augmentation import Augmentation, to_grey
-from dcfst_training.datasets.clips import UnreadableFrameError
+from dcfst_core.tracking.patch import SearchRegion
+from dcfst_training.augmentation import Augmentation
+from dcfst_training.crops import Image, crop_image
+from dcfst_training.datasets.images import UnreadableFrameError
 from dcfst_training.pair_sampling import ClipPair, PairSampler
 
 log = logging.getLogger(__name__)
@@ -88,54 +89,57 @@ def make_example(pair: ClipPair, options: CropOptions, rng: np.random.Generator)
     augmentation = options.augmentation
     flip = rng.random() < augmentation.flip_probability
     grey = rng.random() < augmentation.grey_probability
-    train_patch, train_box = _crop(
-        pair, pair.train_frame, options, 0.0, options.train_jitter, flip, rng
-    )
+    image = pair.clip.read(pair.train_frame)
+    box = pair.clip.boxes_xywh[pair.train_frame]
+    train_patch, train_box = _crop(image, box, options, 0.0, options.train_jitter, flip, rng)
+    if not pair.is_still:
+        image = pair.clip.read(pair.test_frame)
+        box = pair.clip.boxes_xywh[pair.test_frame]
     test_patch, test_box = _crop(
-        pair, pair.test_frame, options, options.shift, options.scale_sigma, flip, rng
+        image, box, options, options.shift, options.scale_sigma, flip, rng
     )
     if pair.is_still:
         test_patch = augmentation.cover(test_patch, test_box, rng)
-    near, near_ious = draw_proposals(test_box, options.proposals, rng)
-    far, far_ious = draw_elsewhere(test_box, options.patch_size, options.elsewhere, rng)
-    patches = [augmentation.look(patch, rng) for patch in (train_patch, test_patch)]
-    if grey:
-        patches = [to_grey(patch) for patch in patches]
+    boxes, ious = draw_proposals(test_box, options.proposals, rng)
+    if options.elsewhere:
+        far, far_ious = draw_elsewhere(test_box, options.patch_size, options.elsewhere, rng)
+        boxes, ious = np.concatenate((boxes, far)), np.concatenate((ious, far_ious))
     train, test = (
-        torch.from_numpy(patch.round().astype(np.uint8)).permute(2, 0, 1) for patch in patches
+        torch.from_numpy(augmentation.look(patch, rng, grey)).permute(2, 0, 1)
+        for patch in (train_patch, test_patch)
     )
     return {
         "train_patch": train,
         "test_patch": test,
-        "train_box": torch.tensor(train_box, dtype=torch.float32),
-        "test_box": torch.tensor(test_box, dtype=torch.float32),
-        "proposals": torch.tensor(np.concatenate((near, far)), dtype=torch.float32),
-        "proposal_ious": torch.tensor(np.concatenate((near_ious, far_ious)), dtype=torch.float32),
+        "train_box": _tensor(train_box),
+        "test_box": _tensor(test_box),
+        "proposals": _tensor(boxes),
+        "proposal_ious": _tensor(ious),
         "clip": torch.tensor(zlib.crc32(pair.clip.name.encode())),
     }
 
 
+def _tensor(values: NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))
+
+
 def _crop(
-    pair: ClipPair,
-    frame: int,
+    image: Image,
+    box_xywh: NDArray[np.float64],
     options: CropOptions,
     shift: float,
     scale_sigma: float,
     flip: bool,
     rng: np.random.Generator,
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """One crop (S, S, 3) in 0..255 and the target's box in it."""
-    box = pair.clip.boxes_xywh[frame]
-    x, y, w, h = box
+) -> tuple[Image, NDArray[np.float64]]:
+    """One crop (S, S, 3) of a frame and the target's box in it."""
+    x, y, w, h = box_xywh
     size = np.sqrt(w * h)
     dx, dy = rng.uniform(-shift, shift, 2) * size
     scale = np.exp(np.clip(rng.normal(0, scale_sigma), -2.5 * scale_sigma, 2.5 * scale_sigma))
     side = options.search_area_scale * size * scale
     region = SearchRegion(x + w / 2 + dx, y + h / 2 + dy, side, options.patch_size)
-    image = torch.from_numpy(pair.clip.read(frame)).permute(2, 0, 1)
-    patch = crop_region(image, region).permute(1, 2, 0).numpy()
-    mapped = np.array(region.to_patch(tuple(box)))
+    mapped = np.array(region.to_patch(tuple(box_xywh)))
     if flip:
-        patch = patch[:, ::-1]
         mapped[0] = options.patch_size - mapped[0] - mapped[2]
-    return np.ascontiguousarray(patch), mapped
+    return crop_image(image, region, flip), mapped

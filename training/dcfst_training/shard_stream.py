@@ -18,7 +18,8 @@ import numpy as np
 import webdataset as wds
 from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
 
-from dcfst_training.datasets.clips import Clip, DatasetLayoutError, UnreadableFrameError
+from dcfst_training.datasets.clips import Clip, DatasetLayoutError
+from dcfst_training.datasets.images import UnreadableFrameError
 from dcfst_training.pair_sampling import draw_frames
 from dcfst_training.pairs import CropOptions, Example, make_example
 from dcfst_training.shards import (

@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dcfst_training.datasets.clips import Clip, DatasetLayoutError, UnreadableFrameError
+from dcfst_training.datasets.clips import Clip, DatasetLayoutError
+from dcfst_training.datasets.images import UnreadableFrameError, decode_image
 from dcfst_training.datasets.layouts import wrong_layout
 from dcfst_training.datasets.lazy import LazyClips
 
@@ -85,7 +85,7 @@ def window_clip(window: Window, name: str, data: Mapping[str, bytes]) -> Clip:
     """A sample as a clip; `data` gives each crop's JPEG data by its extension (`00.jpg`)."""
 
     def read(path: Path) -> NDArray[np.uint8]:
-        return decode(data[path.name], f"{name}/{path.name}")
+        return decode_image(data[path.name], f"{name}/{path.name}")
 
     boxes = np.array(window.boxes_xywh, dtype=np.float64).reshape(-1, 4)
     boxes[~np.array(window.visible, dtype=bool)] = np.nan
@@ -110,14 +110,6 @@ def check_data(data: bytes, crc32: int, name: str) -> None:
     """Raise UnreadableFrameError when data are not those that were packed."""
     if zlib.crc32(data) != crc32:
         raise UnreadableFrameError(f"{name} is corrupt: its checksum is not the packed one's")
-
-
-def decode(data: bytes, name: str) -> NDArray[np.uint8]:
-    """JPEG data as RGB (H, W, 3); raises UnreadableFrameError."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
-    if image is None:
-        raise UnreadableFrameError(f"{name} is corrupt: it cannot be decoded")
-    return image
 
 
 Places = dict[str, tuple[int, int]]

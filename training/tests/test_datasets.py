@@ -19,7 +19,7 @@ from dcfst_training.datasets import (
     MaskVideos,
     TrackingNet,
 )
-from dcfst_training.datasets.clips import UnreadableFrameError
+from dcfst_training.datasets.images import UnreadableFrameError
 from dcfst_training.mixture import Sources
 from dcfst_training.pair_sampling import PairSampler
 

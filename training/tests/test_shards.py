@@ -22,7 +22,7 @@ from dcfst_training.checkpointing import MidEpochCheckpoint
 from dcfst_training.cli import main
 from dcfst_training.data import PairDataModule
 from dcfst_training.datasets import DatasetLayoutError, MovingTargets
-from dcfst_training.datasets.clips import UnreadableFrameError
+from dcfst_training.datasets.images import UnreadableFrameError
 from dcfst_training.pack import PackOptions, pack
 from dcfst_training.pair_sampling import ClipPair
 from dcfst_training.pairs import CropOptions, Example, make_example

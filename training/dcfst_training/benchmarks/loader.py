@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from dcfst_core.evaluation.tables import format_table
 from dcfst_training.benchmarks.meter import write_json
-from dcfst_training.data import PairDataModule
+from dcfst_training.data import PairDataModule, one_thread
 from dcfst_training.mixture import FLAGS
 
 
@@ -54,7 +54,12 @@ def measure_loader(data: PairDataModule, pairs: int, workers: int) -> dict[str, 
     of the processes, start included, less that of a start.
     """
     examples = data.examples(pairs + workers * data.hparams.batch_size)
-    loader = DataLoader(examples, batch_size=data.hparams.batch_size, num_workers=workers)
+    loader = DataLoader(
+        examples,
+        batch_size=data.hparams.batch_size,
+        num_workers=workers,
+        worker_init_fn=one_thread,
+    )
     before = _children_cpu_s()
     batches = iter(loader)
     for _ in range(workers):

@@ -8,19 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dcfst_core.evaluation.sequences import DatasetError
+from dcfst_training.datasets.images import UnreadableFrameError, decode_image
 
 
 class DatasetLayoutError(DatasetError):
     """A folder that is not laid out as its data set is published: what was looked for, where."""
-
-
-class UnreadableFrameError(RuntimeError):
-    """A frame that cannot be decoded, or a clip whose annotation is damaged."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +48,11 @@ class Clip:
         path = self.frames[index]
         if self.reader is not None:
             return self.reader(path)
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-        if image is None:
-            raise UnreadableFrameError(f"expected an image in {path}; it cannot be decoded")
-        return image
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise UnreadableFrameError(f"expected an image in {path}; {error}") from error
+        return decode_image(data, str(path))
 
 
 class ClipSet(Protocol):
