@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Literal
 
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import (
+    LearningRateMonitor,
+    ModelCheckpoint,
+    RichProgressBar,
+    TQDMProgressBar,
+)
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
@@ -189,9 +194,10 @@ def _place_in(trainer: Trainer, run: Path, minutes: float) -> None:
 
 
 def _resumable(callback: Callback) -> Callback:
-    if type(callback) is not TQDMProgressBar:
+    # Lightning takes rich's bar where rich is installed.
+    if type(callback) not in (TQDMProgressBar, RichProgressBar):
         return callback
-    return ResumableProgressBar(callback.refresh_rate, callback.process_position)
+    return ResumableProgressBar(callback.refresh_rate)
 
 
 def main(arguments: list[str] | None = None) -> None:

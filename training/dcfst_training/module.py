@@ -25,6 +25,7 @@ from dcfst_training.pairs import Example
 
 Blocks = tuple[Tensor, Tensor]
 
+EXACT_ONLY = ("iou_loss", "iou_error")  # what is measured on pairs with exact boxes
 STRANGER_BOXES = 8  # proposals of each pair that are shown with another pair's target
 
 
@@ -169,11 +170,13 @@ class DCFSTModule(L.LightningModule):
         pooled, modulation = self._pool_proposals(train, test, batch)
         predicted = self.net.iou_net.predict_pooled(pooled, modulation)
         error = ((predicted.detach() + 1) / 2 - ious).abs()
-        near = ious >= MIN_IOU
-        result = {"iou_loss": iou_loss(predicted, ious), "iou_error": error[near].mean()}
+        exact = batch["exact"]
+        near = (ious >= MIN_IOU) & exact[:, None]
+        result = {"iou_loss": iou_loss(predicted, ious, exact), "iou_error": _mean(error[near])}
         total = self.hparams.iou_weight * result["iou_loss"]
-        if not near.all():
-            result["elsewhere_error"] = error[~near].mean()
+        far = ious < MIN_IOU
+        if far.any():
+            result["elsewhere_error"] = error[far].mean()
         if self.hparams.stranger_weight:
             shown, other = strangers(pooled, modulation, batch["clip"])
             if len(other[0]):
@@ -234,15 +237,21 @@ class DCFSTModule(L.LightningModule):
             f"{self.current_epoch}); its pairs, as clip (frames): {pairs}. {kept}"
         )
 
-    def validation_step(self, batch: Example, index: int) -> None:
-        """Held-out pairs."""
+    def validation_step(self, batch: Example, index: int, dataloader_idx: int = 0) -> None:
+        """Held-out pairs: of held-out clips (`val/…`) or of sets held out whole (`val_sets/…`)."""
         values = self.losses(batch)
-        self.log_dict(
-            {f"val/{name}": value for name, value in values.items()},
-            prog_bar=True,
-            sync_dist=True,
-            batch_size=len(batch["train_box"]),
-        )
+        kind = ("val", "val_sets")[dataloader_idx]
+        for name, value in values.items():
+            # Means over the pairs that count: loose boxes say nothing of a predicted IoU.
+            pairs = batch["exact"].sum() if name in EXACT_ONLY else len(batch["exact"])
+            self.log(
+                f"{kind}/{name}",
+                value,
+                prog_bar=not dataloader_idx,
+                sync_dist=True,
+                batch_size=int(pairs),
+                add_dataloader_idx=False,
+            )
 
     def setup(self, stage: str) -> None:
         """Freeze what does not learn, before processes that train together compare notes."""
@@ -303,6 +312,10 @@ def strangers(pooled: Features, modulation: Features, clip: Tensor) -> tuple[Fea
     shown = tuple(part[others, :STRANGER_BOXES] for part in pooled)
     other = tuple(vector.roll(1, dims=0)[others] for vector in modulation)
     return (shown[0], shown[1]), (other[0], other[1])
+
+
+def _mean(values: Tensor) -> Tensor:
+    return values.sum() / max(values.numel(), 1)
 
 
 def _offset(boxes_xywh: Tensor, patch_size: int) -> Tensor:

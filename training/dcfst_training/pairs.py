@@ -18,6 +18,7 @@ from dcfst_core.tracking.patch import SearchRegion
 from dcfst_training.augmentation import Augmentation
 from dcfst_training.crops import Image, crop_image
 from dcfst_training.datasets.images import UnreadableFrameError
+from dcfst_training.notices import warn_once
 from dcfst_training.pair_sampling import ClipPair, PairSampler
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class PairDataset(Dataset[Example]):
             try:
                 return make_example(pair, self.options, rng)
             except UnreadableFrameError as error:
-                log.warning("skipped %s: %s", pair.clip.name, error)
+                warn_once(log, f"skipped {pair.clip.name}: {error}")
         raise RuntimeError("20 pairs in a row had unreadable frames; see the warnings above")
 
     def name(self, index: int) -> str:
@@ -84,7 +85,8 @@ def make_example(pair: ClipPair, options: CropOptions, rng: np.random.Generator)
 
     Returns `train_patch` and `test_patch` (3, S, S) uint8, `train_box` and `test_box` (4,) xywh in
     their own patch's pixels, `proposals` (P, 4) xyxy in the test patch, those elsewhere last,
-    `proposal_ious` (P,), and `clip` (), a number that pairs of one clip share.
+    `proposal_ious` (P,), `exact` (), whether the boxes are good enough for those, and `clip` (), a
+    number that pairs of one clip share.
     """
     augmentation = options.augmentation
     flip = rng.random() < augmentation.flip_probability
@@ -115,6 +117,7 @@ def make_example(pair: ClipPair, options: CropOptions, rng: np.random.Generator)
         "test_box": _tensor(test_box),
         "proposals": _tensor(boxes),
         "proposal_ious": _tensor(ious),
+        "exact": torch.tensor(pair.clip.exact),
         "clip": torch.tensor(zlib.crc32(pair.clip.name.encode())),
     }
 

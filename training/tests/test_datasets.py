@@ -20,7 +20,7 @@ from dcfst_training.datasets import (
     TrackingNet,
 )
 from dcfst_training.datasets.images import UnreadableFrameError
-from dcfst_training.mixture import Sources
+from dcfst_training.mixture import Sources, weigh
 from dcfst_training.pair_sampling import PairSampler
 
 BOXES = np.array([[10.0, 12, 20, 16], [12, 12, 20, 16], [14, 12, 20, 16], [16, 12, 20, 16]])
@@ -226,7 +226,7 @@ def test_another_data_sets_folder_is_recognised(
 ) -> None:
     make(tmp_path)
     with pytest.raises(DatasetLayoutError) as caught:
-        Sources(**{flag: str(tmp_path)}).open({})
+        Sources(**{flag: str(tmp_path)}).open()
     message = str(caught.value)
     assert message.startswith(f"--data.{flag}: expected ")
     assert str(tmp_path) in message and message.endswith(expected)
@@ -235,9 +235,9 @@ def test_another_data_sets_folder_is_recognised(
 @pytest.mark.parametrize("flag", ["got10k", "lasot", "trackingnet", "coco", "masks"])
 def test_a_folder_that_is_missing_or_empty_is_named(tmp_path: Path, flag: str) -> None:
     with pytest.raises(DatasetLayoutError, match=r"found nothing"):
-        Sources(**{flag: str(tmp_path)}).open({})
+        Sources(**{flag: str(tmp_path)}).open()
     with pytest.raises(DatasetLayoutError, match=r"expected a folder at .*nowhere; there is none"):
-        Sources(**{flag: str(tmp_path / "nowhere")}).open({})
+        Sources(**{flag: str(tmp_path / "nowhere")}).open()
 
 
 def test_a_level_too_high_is_noticed(tmp_path: Path) -> None:
@@ -272,7 +272,8 @@ def test_sets_are_weighted_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixt
     got10k(tmp_path / "got")
     coco(tmp_path / "coco")
     sources = Sources(got10k=str(tmp_path / "got"), coco=str(tmp_path / "coco"), synthetic=3)
-    weights = {"got10k": 2.0, "synthetic": 0.0, "lassot": 1.0}
-    opened = sources.open(weights)
-    assert [(clips.name, weight) for clips, weight in opened] == [("got10k", 2.0), ("coco", 1.0)]
+    opened = sources.open()
+    weights = weigh(opened, {"got10k": 2.0, "synthetic": 0.0, "lassot": 1.0})
+    named = {source.clips.name: weight for source, weight in zip(opened, weights, strict=True)}
+    assert named == {"got10k": 2.0, "coco": 1.0, "synthetic": 0.0}
     assert "no data set is called lassot" in caplog.text

@@ -16,7 +16,7 @@ from dcfst_training.augmentation import Augmentation
 from dcfst_training.datasets import Clip, MovingTargets
 from dcfst_training.datasets.clips import ClipList
 from dcfst_training.module import STRANGER_BOXES, strangers
-from dcfst_training.pair_sampling import ClipPair, PairSampler, split_clips
+from dcfst_training.pair_sampling import ClipPair, PairSampler
 from dcfst_training.pairs import CropOptions, PairDataset, make_example
 
 PLAIN = CropOptions(
@@ -139,15 +139,6 @@ def test_sets_are_drawn_by_weight() -> None:
     assert 0.7 < lengths.count(5) / 400 < 0.8
     with pytest.raises(ValueError, match="one weight >= 0 for each set"):
         PairSampler(sets, [1.0], max_gap=100)
-
-
-def test_held_out_clips_are_never_trained_on() -> None:
-    train, held = (
-        split_clips([MovingTargets(25)], 12, held_out=flag)[0] for flag in (False, True)
-    )
-    assert len(train) == 23 and len(held) == 2
-    names = [{part.clip(index).name for index in range(len(part))} for part in (train, held)]
-    assert not names[0] & names[1]
 
 
 def test_an_example_is_a_function_of_seed_and_index() -> None:

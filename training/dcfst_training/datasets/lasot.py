@@ -59,10 +59,14 @@ class LaSOT(LazyClips[Path]):
         )
         return folders
 
+    def name_of(self, entry: Path) -> str:
+        """`lasot/<sequence>`."""
+        return f"{self.name}/{entry.name}"
+
     def load(self, entry: Path) -> Clip:
         """One sequence; raises DatasetError."""
         boxes = read_boxes(entry / "groundtruth.txt", origin=1)
         for name in FLAGS:
             boxes = hide(boxes, read_flags(entry / name), entry / name)
         frames = NumberedFrames(entry / "img", "{:08d}.jpg", len(boxes), first=1)
-        return Clip(f"{self.name}/{entry.name}", frames, boxes)
+        return Clip(self.name_of(entry), frames, boxes)

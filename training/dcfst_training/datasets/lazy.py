@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Generic, TypeVar, overload
 
 from dcfst_core.evaluation.sequences import DatasetError
-from dcfst_training.datasets.clips import Clip, DatasetLayoutError
+from dcfst_training.datasets.clips import Clip, DatasetLayoutError, origin_of
 from dcfst_training.datasets.images import UnreadableFrameError
 
 Entry = TypeVar("Entry")
@@ -76,6 +76,14 @@ class LazyClips(Generic[Entry]):
             self._read[index] = clip
             self._room -= size
         return clip
+
+    def origin(self, index: int) -> str:
+        """What clip `index` was cut from, without reading it."""
+        return origin_of(self.name_of(self.entries[index]))
+
+    def name_of(self, entry: Entry) -> str:
+        """The name of an entry's clip."""
+        raise NotImplementedError
 
     def load(self, entry: Entry) -> Clip:
         """Read one clip's annotation; raises DatasetError."""
