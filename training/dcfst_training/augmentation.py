@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -30,13 +31,20 @@ class Augmentation:
     noise: float = 6.0
     """Largest sigma of added noise, grey levels."""
 
-    def look(self, image: Image, rng: np.random.Generator, grey: bool = False) -> Image:
-        """Jitter colour, blur and noise of one crop (S, S, 3); `grey` takes its colour away."""
-        image = cv2.transform(image, self._colours(image, rng, grey))
+    def look(
+        self, images: Sequence[Image], rng: np.random.Generator, grey: bool = False
+    ) -> list[Image]:
+        """Jitter colour, blur and noise of crops (S, S, 3) of one frame, all in the same way.
+
+        `grey` takes their colour away.
+        """
+        colours = self._colours(images[0], rng, grey)
+        images = [cv2.transform(image, colours) for image in images]
         if rng.random() < self.blur_probability:
-            image = self._blur(image, rng)
+            blur = self._blur(rng)
+            images = [blur(image) for image in images]
         sigma = rng.uniform(0, self.noise) if rng.random() < _NOISY else 0.0
-        return _add_noise(image, sigma, rng) if sigma else image
+        return [_add_noise(image, sigma, rng) for image in images] if sigma else images
 
     def _colours(self, image: Image, rng: np.random.Generator, grey: bool) -> NDArray[np.float64]:
         """Brightness, contrast, saturation and greyness as one affine map (3, 4) of a pixel."""
@@ -47,10 +55,10 @@ class Augmentation:
         affine = np.column_stack((contrast * bright * matrix, np.full(3, offset)))
         return np.tile(_LUMINANCE @ affine, (3, 1)) if grey else affine
 
-    def _blur(self, image: Image, rng: np.random.Generator) -> Image:
+    def _blur(self, rng: np.random.Generator) -> Callable[[Image], Image]:
         sigma = rng.uniform(0.5, self.blur_sigma)
         if rng.random() < 0.5:
-            return cv2.GaussianBlur(image, (0, 0), sigma)
+            return lambda image: cv2.GaussianBlur(image, (0, 0), sigma)
         length = int(2 * sigma + 1) * 2 + 1
         kernel = np.zeros((length, length), np.float32)
         angle = rng.uniform(0, np.pi)
@@ -58,7 +66,7 @@ class Augmentation:
         middle = length // 2
         start, stop = np.round(middle - reach), np.round(middle + reach)
         cv2.line(kernel, start.astype(int).tolist(), stop.astype(int).tolist(), 1.0)
-        return cv2.filter2D(image, -1, kernel / kernel.sum())
+        return lambda image: cv2.filter2D(image, -1, kernel / kernel.sum())
 
     def cover(
         self, image: Image, box_xywh: NDArray[np.float64], rng: np.random.Generator

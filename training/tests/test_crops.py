@@ -40,7 +40,7 @@ def test_colours_change_as_if_one_after_the_other() -> None:
     image = picture()
     augmentation = Augmentation(brightness=0.3, blur_probability=0.0, noise=0.0)
     for grey in (False, True):
-        found = augmentation.look(image, np.random.default_rng(3), grey)
+        found = augmentation.look([image], np.random.default_rng(3), grey)[0]
         factors = np.random.default_rng(3).uniform(-0.3, 0.3, 3) + 1
         bright, contrast, saturation = factors
         level = image.mean(axis=2, keepdims=True)
@@ -56,7 +56,7 @@ def test_noise_has_the_drawn_strength_and_no_mean() -> None:
     augmentation = Augmentation(brightness=0.0, blur_probability=0.0, noise=8.0)
     strengths = []
     for seed in range(60):
-        found = augmentation.look(image, np.random.default_rng(seed)).astype(float)
+        found = augmentation.look([image], np.random.default_rng(seed))[0].astype(float)
         assert abs(found.mean() - 128) < 0.2
         strengths.append(found.std())
     assert 0.1 < np.mean(np.array(strengths) > 0.5) < 0.5  # a share of the crops
