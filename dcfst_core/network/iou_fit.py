@@ -6,11 +6,11 @@ it, and the layer that turns their hidden features h into a predicted IoU is sol
     min_v  sum_i s_i (h_i . v + c - y_i)^2 + lambda |v - v0|^2,
 
 which is ridge regression of what the trained layer (v0, c) gets wrong, by the smaller of the two
-systems (a few hundred boxes, 512 hidden features). Its bias c stays: refitted as well, in four
-ways, it changed the error on 120 held-out pairs by less than 1% (.066; without the fit .079; lambda
-.03 to 1 gave .066 to .067). lambda is relative to the mean of |h|^2 over the boxes, so that one
-number fits any target. The tracker and the training use this function, so that what is trained is
-what runs (`dcfst_training`, `--model.fit_iou`).
+systems (a few hundred boxes, 512 hidden features). The bias c stays: refitted as well, in four
+ways, it changed the error on 120 held-out pairs by less than 1% (.066; without the fit .079;
+lambda .03 to 1 gave .066 to .067). lambda is relative to the mean of |h|^2 over the boxes, so that
+one number fits any target. The tracker and the training use this function, so that what is trained
+is what runs (`dcfst_training`, `--model.fit_iou`).
 
 Meant for `FIT_BOXES` boxes of `draw_proposals(box, FIT_BOXES, rng, FIT_MIN_IOU)` in each of the
 `FIT_CROPS` of one frame: the target is never quite in the middle of a search region, nor quite of

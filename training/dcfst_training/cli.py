@@ -6,6 +6,7 @@ small.yaml`), or both; `dcfst-train fit --help` lists them. The same command goe
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -160,6 +161,9 @@ def _fit(cli: TrainingCLI, run: Path) -> None:
     if settings.init_from:
         print(f"taking {', '.join(settings.init_parts)} from {settings.init_from}")
         export.load_network(model.net, settings.init_from, settings.init_parts)
+        strength = export.fit_regularization(settings.init_from)
+        if strength and "iou_net" in settings.init_parts:
+            model.log_fit_regularization.data.fill_(math.log(strength))
     starts_here = not settings.init_from or "embedding" not in settings.init_parts
     if starts_here and model.hparams.start == "plain":
         examples = data.examples(settings.plain_start_crops)

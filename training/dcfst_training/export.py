@@ -58,6 +58,19 @@ def load_network(
         )
 
 
+def fit_regularization(path: str | Path) -> float | None:
+    """The lambda that a checkpoint's or exported weights' IoU predictor was trained to be fitted
+    with; None where it was trained without the fit."""
+    if Path(path).suffix == ".safetensors":
+        return load_model(path).metadata.get("fit_regularization")
+    return _learned_fit(read_checkpoint(path))
+
+
+def _learned_fit(checkpoint: dict[str, Any]) -> float | None:
+    learned = checkpoint["state_dict"].get("log_fit_regularization")
+    return None if learned is None else float(learned.exp())
+
+
 def is_residual(hyper_parameters: dict[str, Any]) -> bool:
     """Whether the head of a run with these settings adds to the trunk's features."""
     return bool(hyper_parameters["start"] == "plain")
@@ -107,6 +120,8 @@ def export_weights(
         "exported": time.strftime("%Y-%m-%d"),
         "settings": {name: value for name, value in settings.items() if _is_plain(value)},
     }
+    if (strength := _learned_fit(checkpoint)) is not None:
+        metadata["fit_regularization"] = strength
     if average_with:
         metadata["averaged_with"] = [str(other) for other in average_with]
         _average_in(net, average_with)
