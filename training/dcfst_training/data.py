@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-import cv2
 import lightning as L
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset
@@ -14,6 +14,7 @@ from dcfst_training.errors import SettingsError
 from dcfst_training.mixture import FLAGS, Source, Sources, shard_folders, weigh
 from dcfst_training.pair_sampling import PairSampler
 from dcfst_training.pairs import CropOptions, Example, PairDataset
+from dcfst_training.processes import begin_worker
 from dcfst_training.shard_stream import RemoteShards, ShardStream, StreamLoader, is_url
 from dcfst_training.splits import Part, Side, Split
 
@@ -75,8 +76,10 @@ class PairDataModule(L.LightningDataModule):
         crop: CropOptions | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        _check(batch_size, pairs_per_epoch, workers)
+        self.save_hyperparameters(ignore=["crop"])
         self.crop = crop or CropOptions()
+        self.hparams["crop"] = asdict(self.crop)  # checkpoints hold plain data alone
         self.sources: list[Source] = []
         self.remote: RemoteShards | None = None
         self.split = Split(holdout_every)
@@ -213,11 +216,14 @@ class PairDataModule(L.LightningDataModule):
     def _processes(self) -> dict[str, Any]:
         return {
             "num_workers": self.hparams.workers,
-            "worker_init_fn": one_thread,
+            "worker_init_fn": begin_worker,
             "pin_memory": torch.cuda.is_available(),
         }
 
 
-def one_thread(worker: int) -> None:
-    """Begin a loader process: there are many, so OpenCV's own threads would only disturb them."""
-    cv2.setNumThreads(0)
+def _check(batch_size: int, pairs_per_epoch: int, workers: int) -> None:
+    if batch_size < 1 or pairs_per_epoch < 1 or workers < 0:
+        raise SettingsError(
+            "expected --data.batch_size and --data.pairs_per_epoch of at least 1 and "
+            f"--data.workers of at least 0; got {batch_size}, {pairs_per_epoch} and {workers}"
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -16,6 +16,7 @@ from dcfst_core.network.ridge import ridge_solve
 from dcfst_core.network.samples import SampleGrid
 from dcfst_core.tracking.patch import normalize_patches
 from dcfst_core.tracking.peaks import find_peaks
+from dcfst_training import resume
 from dcfst_training.errors import DivergedError, SettingsError
 from dcfst_training.failures import describe_failure
 from dcfst_training.iou_learning import (
@@ -29,6 +30,7 @@ from dcfst_training.iou_learning import (
 from dcfst_training.losses import SCORE_LOSSES, ScoreLossName, iou_loss
 from dcfst_training.optimisation import learning_parts, schedule_of
 from dcfst_training.pairs import Example
+from dcfst_training.starts import start_gaussian
 
 Blocks = tuple[Tensor, Tensor]
 GRID = SampleGrid(31, 8.0, 288)
@@ -256,6 +258,10 @@ class DCFSTModule(L.LightningModule):
                 add_dataloader_idx=False,
             )
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what a session that goes on is compared with."""
+        checkpoint[resume.KEY] = resume.trainer_settings(self.trainer)
+
     def setup(self, stage: str) -> None:
         """Freeze what does not learn, before processes that train together compare notes."""
         for parameters, rate in learning_parts(self).values():
@@ -275,15 +281,6 @@ class DCFSTModule(L.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
-
-
-def start_gaussian(net: DCFSTNet) -> None:
-    """Zero-mean Gaussian weights of the head, as in the paper, in place of uniform ones."""
-    for branch in (net.embedding.block3, net.embedding.block4):
-        for convolution in (branch.conv1, branch.conv2):
-            torch.nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-        torch.nn.init.normal_(branch.fc.weight, std=0.005)
-        torch.nn.init.zeros_(branch.fc.bias)
 
 
 def _check(train_grid: int, frozen_layers: tuple[str, ...]) -> None:

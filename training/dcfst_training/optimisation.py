@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
+from lightning import Trainer
+from lightning.pytorch.callbacks import Timer
 
 if TYPE_CHECKING:
     from dcfst_training.module import DCFSTModule
@@ -41,6 +43,8 @@ def learning_parts(
 def schedule_of(module: DCFSTModule) -> Callable[[int], float]:
     """Factor of all learning rates by step: linear warm-up, then in steps or along a cosine.
 
+    Over the run's epochs or over its time (`--trainer.max_time`), whichever ends first.
+
     A function and not an object, whose state the scheduler would put into checkpoints.
     """
     options = module.hparams
@@ -51,9 +55,20 @@ def schedule_of(module: DCFSTModule) -> Callable[[int], float]:
             # Asking for the number of steps makes the loader, and the optimiser is made before a
             # resumed run knows which batch of the epoch the loader has to begin with.
             return warm
-        done = step / max(int(module.trainer.estimated_stepping_batches), 1)
+        done = _share_done(module.trainer, step)
         if options.schedule == "step":
             return warm * 0.2 ** int(done * 40 / 15)
-        return warm * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        return warm * 0.5 * (1 + math.cos(math.pi * done))
 
     return factor
+
+
+def _share_done(trainer: Trainer, step: int) -> float:
+    """How much of a run is over, 0 to 1, by its steps and by its time."""
+    steps = trainer.estimated_stepping_batches  # infinite for --trainer.max_epochs -1
+    shares = [0.0 if math.isinf(steps) else step / max(steps, 1)]
+    for callback in trainer.callbacks:
+        if isinstance(callback, Timer) and callback.time_remaining() is not None:
+            elapsed, left = callback.time_elapsed(), callback.time_remaining() or 0.0
+            shares.append(elapsed / max(elapsed + left, 1e-9))
+    return min(max(shares), 1.0)

@@ -26,6 +26,7 @@ from dcfst_training.datasets.clips import Clip, ClipSet
 from dcfst_training.datasets.images import UnreadableFrameError
 from dcfst_training.errors import SettingsError
 from dcfst_training.mixture import Source, Sources
+from dcfst_training.processes import begin_worker
 from dcfst_training.shards import INDEX, ShardIndex, Window, extension
 
 log = logging.getLogger(__name__)
@@ -162,7 +163,12 @@ def pack(
     windows = _Windows([source.clips for source in sources], options)
     left = range(index.clips_done, len(windows))
     loader = DataLoader(
-        windows, batch_size=None, sampler=left, num_workers=workers, collate_fn=_as_it_is
+        windows,
+        batch_size=None,
+        sampler=left,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=begin_worker,
     )
     progress = tqdm(loader, desc="packing", unit="clip", initial=left.start, total=len(windows))
     clips = iter(progress)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -270,6 +273,34 @@ def test_pack_as_a_user_runs_it(tmp_path: Path, capsys: pytest.CaptureFixture[st
     main(["pack", f"--out={out}", "--workers=0", *flags])
     assert "wrote 3 samples in" in capsys.readouterr().out
     assert len(opened(out)) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell a child")
+def test_packing_leaves_no_process_behind_when_it_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dcfst_training.cli", "pack", f"--out={tmp_path}"]
+    settings = ["--data.synthetic=100000", "--workers=2", "--pack.shard_mb=4000"]
+    process = subprocess.Popen([*command, *settings], stderr=subprocess.DEVNULL)
+    children: list[str] = []
+    try:
+        while len(children) < 2 or not list(tmp_path.glob("*.unfinished")):
+            assert process.poll() is None
+            time.sleep(0.1)
+            listing = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+            children = listing.read_text().split()
+    finally:
+        process.kill()
+        process.wait()
+    until = time.monotonic() + 20
+    while any(running(child) for child in children) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(running(child) for child in children)
+
+
+def running(process: str) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 class Stop(Exception):
