@@ -84,17 +84,17 @@ class IoUNet(nn.Module):
 
     def predict_pooled(self, pooled: Features, modulation: Features) -> Tensor:
         """Predicted IoU (B, R) from pooled features and modulation vectors 2 x (B, 256)."""
-        predicted: Tensor = self.predictor(self.hidden(pooled, modulation))
-        return predicted.squeeze(-1)
+        predicted: Tensor = self.predictor(self.hidden(pooled, modulation)).squeeze(-1)
+        return predicted
 
     def hidden(self, pooled: Features, modulation: Features) -> Tensor:
-        """What the last layer sees (B, R, 512) of pooled features under modulation vectors."""
+        """What the last layer, `predictor`, sees of each box: (B, R, 512), not negative."""
         outputs = [
             # Channels stay last, as the pooling leaves them: nothing is copied.
             _fully_connected(fc, (part * vector[:, None, None, None]).flatten(0, 1))
             for part, vector, fc in zip(pooled, modulation, (self.fc3, self.fc4), strict=True)
         ]
-        return torch.cat(outputs, dim=1).view(*pooled[0].shape[:2], -1)
+        return torch.cat(outputs, dim=1).unflatten(0, pooled[0].shape[:2])
 
 
 def _fully_connected(block: nn.Sequential, pooled: Tensor) -> Tensor:

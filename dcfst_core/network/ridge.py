@@ -5,12 +5,22 @@
 has the primal solution w = (X^T X + lambda I)^-1 X^T y and, by the Woodbury identity, the dual one
 w = X^T (X X^T + lambda I)^-1 y. The smaller of the two systems is factorised (Cholesky, never an
 inverse). (The paper prints lambda X for lambda I in Eq. 3.)
+
+The derivative is that of the solution, not of the steps to it: with alpha = (X X^T + lambda I)^-1
+y and beta = (X X^T + lambda I)^-1 X g, for the gradient g that comes in,
+
+    dX = alpha (g - X^T beta)^T - beta w^T,    dy = beta,    dlambda = -alpha . beta,
+
+one more solve with the factor at hand instead of a backward pass through the factorisation.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from dcfst_core.errors import SolverError
 
@@ -18,30 +28,38 @@ from dcfst_core.errors import SolverError
 _JITTERS = (0.0, 1e-6, 1e-4)
 
 
-def ridge_solve(x: Tensor, y: Tensor, regularization: float) -> Tensor:
+def ridge_solve(
+    x: Tensor,
+    y: Tensor,
+    regularization: float | Tensor,
+    sample_weight: Tensor | None = None,
+) -> Tensor:
     """The ridge regressor of a batch of data matrices, by the smaller of the two systems.
 
-    `x`: (B, N, D) samples in rows; `y`: (B, N) labels; `regularization`: lambda > 0.
-    Returns w (B, D), differentiable in x and y. Half-precision inputs are solved in float32.
-    Raises SolverError when no factorisation exists (non-finite samples).
+    `x`: (B, N, D) samples in rows; `y`: (B, N) labels; `regularization`: lambda > 0, one number or
+    one for each of the batch (B,); `sample_weight`: (B, N) at least 0, how much each sample's
+    squared error counts, 1 if None. Returns w (B, D), differentiable once in all of them.
+    Half-precision inputs are solved in float32. Raises SolverError when no factorisation exists
+    (non-finite samples).
     """
     samples, dimensions = x.shape[-2:]
-    if samples < dimensions:
-        return ridge_solve_dual(x, y, regularization)
-    return ridge_solve_primal(x, y, regularization)
+    solve = ridge_solve_dual if samples < dimensions else ridge_solve_primal
+    if sample_weight is not None:
+        root = sample_weight.to(_at_least_float32(x).dtype).sqrt()
+        x, y = x * root[..., None], y * root
+    return solve(x, y, regularization)
 
 
-def ridge_solve_dual(x: Tensor, y: Tensor, regularization: float) -> Tensor:
+def ridge_solve_dual(x: Tensor, y: Tensor, regularization: float | Tensor) -> Tensor:
     """w = X^T (X X^T + lambda I)^-1 y (Eq. 3): an N x N system. Shapes as in `ridge_solve`."""
-    x, y = _at_least_float32(x), _at_least_float32(y)
-    alpha = solve_normal_equations(x @ x.mT, y, regularization)
-    return (x.mT @ alpha[..., None]).squeeze(-1)
+    solution: Tensor = _Dual.apply(*_prepared(x, y, regularization))
+    return solution
 
 
-def ridge_solve_primal(x: Tensor, y: Tensor, regularization: float) -> Tensor:
+def ridge_solve_primal(x: Tensor, y: Tensor, regularization: float | Tensor) -> Tensor:
     """w = (X^T X + lambda I)^-1 X^T y (Eq. 2): a D x D system. Shapes as in `ridge_solve`."""
-    x, y = _at_least_float32(x), _at_least_float32(y)
-    return solve_normal_equations(x.mT @ x, (x.mT @ y[..., None]).squeeze(-1), regularization)
+    solution: Tensor = _Primal.apply(*_prepared(x, y, regularization))
+    return solution
 
 
 def solve_normal_equations(gram: Tensor, moment: Tensor, regularization: float) -> Tensor:
@@ -54,24 +72,100 @@ def factorise(gram: Tensor, regularization: float) -> Tensor:
 
     Raises SolverError when there is none (non-finite samples).
     """
-    mean_diagonal = gram.detach().diagonal(dim1=-2, dim2=-1).mean(dim=-1)[..., None]
-    for jitter in _JITTERS:
-        shifted = gram.clone()
-        shifted.diagonal(dim1=-2, dim2=-1).add_(regularization + jitter * mean_diagonal)
-        factor, info = torch.linalg.cholesky_ex(shifted)
-        if not bool(info.any()):
-            return factor
-    size = gram.shape[-1]
-    raise SolverError(
-        f"expected a positive definite {size} x {size} ridge system; its factorisation failed "
-        f"even with a relative jitter of {_JITTERS[-1]:g} (lambda {regularization:g}, "
-        f"samples finite: {bool(torch.isfinite(gram).all())})"
-    )
+    return _factorise(gram.clone(), gram.new_tensor(regularization).expand(len(gram)))
 
 
 def solve_factorised(factor: Tensor, moment: Tensor) -> Tensor:
     """w (B, D) of the system with this Cholesky factor (B, D, D) and right side m (B, D)."""
     return torch.cholesky_solve(moment[..., None], factor).squeeze(-1)
+
+
+class _Dual(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, regularization: Tensor) -> Tensor:
+        factor = _factorise(_gram(x), regularization)
+        alpha = solve_factorised(factor, y)
+        w = _times(x.mT, alpha)
+        ctx.save_for_backward(x, factor, alpha, w)
+        return w
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, factor, alpha, w = ctx.saved_tensors
+        beta = solve_factorised(factor, _times(x, gradient))
+        rest = gradient - _times(x.mT, beta)
+        by_x = _outer_difference(alpha, rest, beta, w)
+        return by_x, beta, -(alpha * beta).sum(dim=-1)
+
+
+class _Primal(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, regularization: Tensor) -> Tensor:
+        factor = _factorise(_gram(x.mT), regularization)
+        w = solve_factorised(factor, _times(x.mT, y))
+        ctx.save_for_backward(x, y, factor, w)
+        return w
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        # In terms of u = (X^T X + lambda I)^-1 g: beta = X u, g - X^T beta = lambda u, and
+        # lambda alpha = y - X w.
+        x, y, factor, w = ctx.saved_tensors
+        u = solve_factorised(factor, gradient)
+        beta = _times(x, u)
+        by_x = _outer_difference(y - _times(x, w), u, beta, w)
+        return by_x, beta, -(u * w).sum(dim=-1)
+
+
+def _prepared(x: Tensor, y: Tensor, regularization: float | Tensor) -> tuple[Tensor, ...]:
+    x, y = _at_least_float32(x), _at_least_float32(y)
+    shift = torch.as_tensor(regularization, dtype=x.dtype, device=x.device)
+    return x, y, shift.expand(x.shape[0])
+
+
+def _gram(rows: Tensor) -> Tensor:
+    """The lower triangle of rows rows^T (B, n, n), of which a factorisation asks no more.
+
+    In two bands: a quarter of the product is left out.
+    """
+    size = rows.shape[-2]
+    half = size // 2
+    gram = rows.new_zeros(*rows.shape[:-2], size, size)
+    gram[..., :half, :half] = rows[..., :half, :] @ rows[..., :half, :].mT
+    gram[..., half:, :] = rows[..., half:, :] @ rows.mT
+    return gram
+
+
+def _factorise(gram: Tensor, regularization: Tensor) -> Tensor:
+    """The Cholesky factor of gram + lambda I, from the lower triangle of `gram` (B, n, n), whose
+    diagonal is changed. `regularization`: (B,)."""
+    diagonal = gram.diagonal(dim1=-2, dim2=-1)
+    mean = diagonal.mean(dim=-1)
+    diagonal.add_(regularization[:, None])
+    added = 0.0
+    for jitter in _JITTERS:
+        diagonal.add_(((jitter - added) * mean)[:, None])
+        added = jitter
+        factor, info = torch.linalg.cholesky_ex(gram)
+        if not bool(info.any()):
+            return factor
+    size = gram.shape[-1]
+    raise SolverError(
+        f"expected a positive definite {size} x {size} ridge system; its factorisation failed "
+        f"even with a relative jitter of {_JITTERS[-1]:g} (lambda {float(regularization[0]):g}, "
+        f"samples finite: {bool(torch.isfinite(gram.tril()).all())})"
+    )
+
+
+def _times(matrix: Tensor, vector: Tensor) -> Tensor:
+    return (matrix @ vector[..., None]).squeeze(-1)
+
+
+def _outer_difference(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    """a b^T - c d^T of vectors (B, n) and (B, m), without a second matrix in between."""
+    return torch.stack((a, -c), dim=-1) @ torch.stack((b, d), dim=-2)
 
 
 def _at_least_float32(value: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from dcfst_core.boxes import BoxXYWH
 from dcfst_core.inference.iou_field import Guide
 from dcfst_core.inference.net import InferenceNet
 from dcfst_core.network.embedding import Features
+from dcfst_core.network.iou_fit import FIT_BOXES, FIT_CROPS, FIT_MIN_IOU, fit_predictor
 from dcfst_core.network.proposals import draw_proposals
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.patch import SearchRegion, crop_regions
@@ -36,12 +37,7 @@ _COPIES = (
     (False, 0.0, 2.0),
     (True, 0.0, 3.0),
 )
-# Centre (in target sizes) and relative side of the crops: in a search region the target is never
-# quite in the middle, nor quite of the expected size.
-_CROPS = ((0.0, 0.0, 1.0), (0.6, -0.4, 0.85), (-0.5, 0.5, 1.15), (0.2, 0.7, 1.0))
-_BOXES_PER_CROP = 96
 _BOXES_PER_STEP = 12
-_MIN_IOU = 0.1
 
 
 def augment_patch(patch: Tensor) -> Tensor:
@@ -69,9 +65,9 @@ def draw_boxes(
     Deterministic: boxes come from a fixed seed.
     """
     rng = np.random.default_rng(0)
-    regions = [_displaced(box_xywh, *crop, config) for crop in _CROPS]
+    regions = [_displaced(box_xywh, *crop, config) for crop in FIT_CROPS]
     drawn = [
-        draw_proposals(np.array(region.to_patch(box_xywh)), _BOXES_PER_CROP, rng, _MIN_IOU)
+        draw_proposals(np.array(region.to_patch(box_xywh)), FIT_BOXES, rng, FIT_MIN_IOU)
         for region in regions
     ]
     boxes, ious = (
@@ -112,7 +108,7 @@ def fit_last_layer(
 ) -> Guide:
     """The guide (one row) with the predictor's last layer fitted to drawn boxes, in closed form.
 
-    `regularization`: see `TrackerConfig.predictor_fit`.
+    `guide`: the predictor as it was trained; `regularization`: see `TrackerConfig.predictor_fit`.
     """
     crops = len(drawn.wanted)
     repeated = (guide.modulation3.expand(crops, -1), guide.modulation4.expand(crops, -1))
@@ -121,22 +117,6 @@ def fit_last_layer(
         hidden[None], drawn.wanted.flatten()[None], guide.weight, guide.bias, regularization
     )
     return guide._replace(weight=weight, bias=bias)
-
-
-def fit_predictor(
-    hidden: Tensor, wanted: Tensor, weight: Tensor, bias: Tensor, regularization: float
-) -> tuple[Tensor, Tensor]:
-    """min_v |H v + b - y|^2 + lambda |v - v0|^2 around (v0, b0); lambda relative to mean |h|^2."""
-    ones = torch.ones_like(hidden[..., :1])
-    scale = hidden.square().sum(dim=-1).mean(dim=-1).sqrt()[:, None, None]
-    extended = torch.cat((hidden, ones * scale * 0.3), dim=-1)
-    residual = wanted - (hidden @ weight[..., None]).squeeze(-1) - bias[:, None]
-    lam = regularization * scale.square()
-    gram = extended @ extended.mT
-    gram.diagonal(dim1=-2, dim2=-1).add_(lam[..., 0])
-    alpha = torch.linalg.solve(gram, residual[..., None])
-    change = (extended.mT @ alpha).squeeze(-1)
-    return weight + change[:, :-1], bias + change[:, -1] * scale[:, 0, 0] * 0.3
 
 
 def _displaced(

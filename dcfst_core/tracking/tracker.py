@@ -82,8 +82,7 @@ class Tracker:
     def config(self) -> TrackerConfig:
         """The settings. Others may be given between two frames, also while targets are held.
 
-        ValueError for a change of what the network and the remembered samples were made for: the
-        fields whose option is not `live`.
+        ValueError for a change of a field whose option is not `live`.
         """
         return self._config
 
@@ -120,8 +119,8 @@ class Tracker:
     def save_target(self, target_id: str, path: str | Path) -> None:
         """Write what was learned of a target to a file of at most 5 MB, to find it again later.
 
-        Raises TargetError for an id that is not held, for `memory = average`, whose data matrices
-        have no sums, and where the file cannot be written.
+        Raises TargetError for an id that is not held, for `memory = average`, which has no sums,
+        and where the file cannot be written.
         """
         write_target(self.saved_target(target_id), path)
 
@@ -134,9 +133,9 @@ class Tracker:
     def load_target(self, saved: str | Path | SavedTarget, target_id: str | None = None) -> Track:
         """Take up a target of another run: it starts as lost, anywhere in the frame.
 
-        `saved`: a file of `save_target`, or what `read_target` and `merge_targets` give.
-        `target_id`: None keeps its name; one that is held is replaced. Raises TargetError for a
-        file that is none, or that other weights or settings made.
+        `saved`: a file, or what `read_target` and `merge_targets` give. `target_id`: None keeps
+        its name; one that is held is replaced. Raises TargetError for a file that is none, or that
+        other weights or settings made.
         """
         if not isinstance(saved, SavedTarget):
             saved = read_target(saved)
@@ -144,8 +143,7 @@ class Tracker:
         if saved.fingerprint != wanted:
             raise TargetError(
                 f"expected a target saved with these weights and settings ({wanted}); "
-                f"{saved.target_id!r} was saved with others ({saved.fingerprint}): load it into a "
-                "tracker like the one that saved it, or save it again"
+                f"{saved.target_id!r} was saved with others ({saved.fingerprint}): save it again"
             )
         name = saved.target_id if target_id is None else target_id
         self._targets[name] = self._learner.resume(saved, name)

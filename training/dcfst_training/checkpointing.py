@@ -6,6 +6,7 @@ others follow from their numbers (`PairDataset`), so no random state needs to be
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -18,7 +19,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from dcfst_training.errors import DivergedError
+from dcfst_training.errors import DivergedError, WriteError
 from dcfst_training.pairs import Example
 
 
@@ -28,16 +29,32 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
-        """Write the checkpoint whole or not at all; DivergedError for one of no use."""
+        """Write the checkpoint whole or not at all.
+
+        DivergedError for one of no use, WriteError when the disk does not take it.
+        """
         for name, value in checkpoint.get("state_dict", {}).items():
             if value.is_floating_point() and not bool(torch.isfinite(value).all()):
                 raise DivergedError(
                     f"expected finite weights after step {checkpoint['global_step']}; {name} is "
-                    f"not. {path} is left as it was: lower the learning rate and go on from it"
+                    f"not. {path} is left as it was: start another run from it, with --init_from "
+                    f"{path} and a lower learning rate"
                 )
-        unfinished = f"{path}.unfinished"
-        super().save_checkpoint(checkpoint, unfinished, storage_options)
-        os.replace(unfinished, path)
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        unfinished = Path(f"{path}.unfinished")
+        try:
+            unfinished.parent.mkdir(parents=True, exist_ok=True)
+            unfinished.write_bytes(content.getbuffer())
+            os.replace(unfinished, path)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)  # or it would take the room that is missing
+            size_mb = content.getbuffer().nbytes / 1e6
+            raise WriteError(
+                f"expected room for a checkpoint of {size_mb:.0f} MB in {unfinished.parent}; "
+                f"{error.strerror or error}. What was there before is kept: make room, then give "
+                "the same command to go on"
+            ) from error
 
 
 class MidEpochCheckpoint(ModelCheckpoint):
@@ -64,6 +81,30 @@ class MidEpochCheckpoint(ModelCheckpoint):
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if stepped and not trainer.is_last_batch:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+
+class KeptEpochs(ModelCheckpoint):
+    """Keeps the weights that a run starts from and those of every n-th epoch.
+
+    A class of its own: checkpoints hold callbacks' states by class and settings, and with that of
+    the callback for last.ckpt in its place a resumed run would delete a kept epoch.
+    """
+
+    def __init__(self, run: Path, every: int) -> None:
+        super().__init__(
+            dirpath=run,
+            filename="{epoch}",
+            every_n_epochs=every,
+            save_top_k=-1,
+            save_weights_only=True,
+        )
+        self.start = run / "start.ckpt"
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write start.ckpt, unless the run goes on from a checkpoint."""
+        super().on_train_start(trainer, pl_module)
+        if trainer.global_step == 0:
+            trainer.save_checkpoint(self.start, weights_only=True)
 
 
 class ResumableLoader(DataLoader[Example]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import lightning as L
@@ -9,12 +10,15 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from dcfst_training.checkpointing import ResumableLoader
-from dcfst_training.datasets import ClipSet
 from dcfst_training.errors import SettingsError
-from dcfst_training.mixture import FLAGS, Sources
-from dcfst_training.pair_sampling import PairSampler, split_clips
+from dcfst_training.mixture import FLAGS, Source, Sources, shard_folders, weigh
+from dcfst_training.pair_sampling import PairSampler
 from dcfst_training.pairs import CropOptions, Example, PairDataset
+from dcfst_training.processes import begin_worker
 from dcfst_training.shard_stream import RemoteShards, ShardStream, StreamLoader, is_url
+from dcfst_training.splits import Part, Side, Split
+
+VALIDATED: tuple[Side, ...] = ("held_out", "held_out_sets")
 
 
 class PairDataModule(L.LightningDataModule):
@@ -31,16 +35,17 @@ class PairDataModule(L.LightningDataModule):
         video_folders: folder of sets of videos in OTB layout, `<set>/<sequence>/img/*.jpg`.
         still_folders: folder of sets of stills, `<set>/images/*` with `<set>/boxes.json`.
         synthetic: number of drawn clips; 0 for none.
-        shards: what `dcfst-train pack` wrote: a local folder, read in any order beside the other
+        shards: what `dcfst-train pack` wrote: local folders, read in any order beside the other
             sets, or a URL (`https://…`, `s3://…`), streamed and then the only source.
         weights: share of each set by name (`got10k`, `lasot`, `trackingnet`, `coco`, `masks`,
-            `synthetic`, a folder of videos by its own name, `stills` for all stills together); 1
-            for a set that is not named.
+            `synthetic`, a folder of videos or stills by its own name, `stills` for all stills
+            together), packed or not; 1 for a set that is not named.
         max_gap: largest distance of a pair, stored frames (paper: 100).
         batch_size: pairs a step, on each process.
         pairs_per_epoch: pairs that count as one epoch, on each process.
         validation_pairs: held-out pairs, the same in every epoch.
-        holdout_every: every n-th clip of each set is held out for validation.
+        holdout_every: about every n-th image or video is held out for validation.
+        holdout_sets: names of sets that are held out whole, for the curves `val_sets/…`.
         workers: loader processes.
         seed: of the pairs and their augmentation.
         crop: how pairs are cropped and augmented.
@@ -58,72 +63,98 @@ class PairDataModule(L.LightningDataModule):
         video_folders: str | None = None,
         still_folders: str | None = None,
         synthetic: int = 0,
-        shards: str | None = None,
+        shards: str | list[str] | None = None,
         weights: dict[str, float] | None = None,
         max_gap: int = 100,
         batch_size: int = 16,
         pairs_per_epoch: int = 2000,
         validation_pairs: int = 128,
         holdout_every: int = 12,
+        holdout_sets: list[str] | None = None,
         workers: int = 1,
         seed: int = 0,
         crop: CropOptions | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        _check(batch_size, pairs_per_epoch, workers)
+        self.save_hyperparameters(ignore=["crop"])
         self.crop = crop or CropOptions()
-        self.sets: list[ClipSet] = []
-        self.shares: list[float] = []
+        self.hparams["crop"] = asdict(self.crop)  # checkpoints hold plain data alone
+        self.sources: list[Source] = []
         self.remote: RemoteShards | None = None
+        self.split = Split(holdout_every)
+        self._samplers: dict[Side, PairSampler] = {}
 
     def setup(self, stage: str) -> None:
         """Read the sets' indices; DatasetLayoutError or SettingsError when there are none."""
         options = self.hparams
-        if self.sets or self.remote:
+        if self.sources or self.remote:
             return
-        if options.shards and is_url(options.shards):
+        held = options.holdout_sets or []
+        if any(is_url(place) for place in shard_folders(options.shards)):
             self.remote = self._open_remote()
+            self.split = self.remote.split(options.holdout_every, held)
             return
         sources = Sources(**{name: options[name] for name in Sources.__dataclass_fields__})
-        for clips, weight in sources.open(options.weights or {}, self.crop.context):
-            self.sets.append(clips)
-            self.shares.append(weight)
+        self.sources = sources.open(self.crop.context)
+        self.weights = weigh(self.sources, options.weights or {})
+        clips = [source.clips for source in self.sources]
+        self.split = Split.of(clips, options.holdout_every, held)
 
     def _open_remote(self) -> RemoteShards:
         options = self.hparams
-        others = [name for name in FLAGS if name != "shards" and options[name]]
-        if others:
+        url, *more = sorted(shard_folders(options.shards), key=is_url, reverse=True)
+        others = [f"--data.{name}" for name in FLAGS if name != "shards" and options[name]]
+        if more or others:
             raise SettingsError(
-                f"expected --data.shards {options.shards} to be the only source, because it is "
-                f"streamed; got also {', '.join(f'--data.{name}' for name in others)}: pack them "
-                "together, or copy the shards to a local folder"
+                f"expected --data.shards {url} to be the only source, because it is streamed; got "
+                f"also {', '.join([*more, *others])}: pack them together, or copy the shards to "
+                "local folders"
             )
-        remote = RemoteShards.open(options.shards)
-        remote.index.check_context(self.crop.context, options.shards)
+        remote = RemoteShards.open(url)
+        remote.index.check_context(self.crop.context, url)
         return remote
 
-    def _sampler(self, held_out: bool) -> PairSampler:
-        parts = split_clips(self.sets, self.hparams.holdout_every, held_out)
-        shares = dict(zip([item.name for item in self.sets], self.shares, strict=True))
-        return PairSampler(parts, [shares[part.name] for part in parts], self.hparams.max_gap)
+    def _sampler(self, side: Side) -> PairSampler:
+        if side not in self._samplers:
+            self._samplers[side] = self._make_sampler(side)
+        return self._samplers[side]
+
+    def _make_sampler(self, side: Side) -> PairSampler:
+        parts = [
+            (Part(source.clips, self.split, side), weight)
+            for source, weight in zip(self.sources, self.weights, strict=True)
+            if weight > 0
+        ]
+        parts = [(part, weight) for part, weight in parts if len(part)]
+        if not parts:
+            raise SettingsError(
+                f"expected clips to {'train on' if side == 'train' else 'hold out'} in "
+                f"{', '.join(source.clips.name for source in self.sources)}; with "
+                f"--data.holdout_every {self.split.every}, --data.holdout_sets "
+                f"{list(self.split.sets)} and these --data.weights there are none: give more "
+                "data, or choose --data.holdout_every nearer to the number of images and videos"
+            )
+        clips, weights = zip(*parts, strict=True)
+        return PairSampler(clips, weights, self.hparams.max_gap)
 
     def examples(self, count: int, held_out: bool = False) -> PairDataset | list[Example]:
         """A few examples outside of any epoch, for statistics and pictures."""
         self.setup("fit")
+        side: Side = "held_out" if held_out else "train"
         if self.remote:
-            every = self.hparams.holdout_every
             stream = ShardStream(
-                self.remote, self.crop, 1, count, (2**21,), holdout_every=every, held_out=held_out
+                self.remote, self.crop, 1, count, (2**21,), split=self.split, side=side
             )
             return [{name: value[0] for name, value in one.items()} for one in stream]
-        return PairDataset(self._sampler(held_out), self.crop, count, (2**21,))
+        return PairDataset(self._sampler(side), self.crop, count, (2**21,))
 
     def train_dataloader(self) -> ResumableLoader | StreamLoader:
         """This epoch's pairs: a function of seed, epoch and process, whatever ran before."""
         trainer = self.trainer
         progress = trainer.fit_loop.epoch_loop.batch_progress.current
         if self.remote:
-            stream = self._stream((self.hparams.seed, trainer.current_epoch), held_out=False)
+            stream = self._stream((self.hparams.seed, trainer.current_epoch), side="train")
             return StreamLoader(stream, lambda: progress.processed, **self._processes())
         dataset = self._epoch_pairs()
         return ResumableLoader(dataset, lambda: progress.processed, **self._options(dataset))
@@ -131,7 +162,7 @@ class PairDataModule(L.LightningDataModule):
     def _epoch_pairs(self) -> PairDataset:
         trainer = self.trainer
         seed = (self.hparams.seed, trainer.current_epoch, trainer.global_rank)
-        sampler = self._sampler(held_out=False)
+        sampler = self._sampler("train")
         return PairDataset(sampler, self.crop, self.hparams.pairs_per_epoch, seed)
 
     def describe_batch(self, index: int) -> str:
@@ -141,24 +172,26 @@ class PairDataModule(L.LightningDataModule):
         pairs, size = self._epoch_pairs(), self.hparams.batch_size
         return ", ".join(pairs.name(number) for number in range(index * size, (index + 1) * size))
 
-    def val_dataloader(self) -> DataLoader[Example]:
-        """The held-out pairs, each process its part."""
+    def val_dataloader(self) -> list[DataLoader[Example]]:
+        """The held-out pairs, each process its part: by clip, then those of whole sets, if any."""
+        return [self._validation(side) for side in VALIDATED[: 1 + bool(self.split.sets)]]
+
+    def _validation(self, side: Side) -> DataLoader[Example]:
         if self.remote:
-            return DataLoader(
-                self._stream((2**20,), held_out=True), batch_size=None, **self._processes()
-            )
+            stream = self._stream((2**20,), side)
+            return DataLoader(stream, batch_size=None, **self._processes())
         dataset = PairDataset(
-            self._sampler(held_out=True), self.crop, self.hparams.validation_pairs, (2**20,)
+            self._sampler(side), self.crop, self.hparams.validation_pairs, (2**20,)
         )
         mine = range(self.trainer.global_rank, len(dataset), self.trainer.world_size)
         part = Subset(dataset, mine)
         return DataLoader(part, **self._options(part))
 
-    def _stream(self, seed: tuple[int, ...], held_out: bool) -> ShardStream:
+    def _stream(self, seed: tuple[int, ...], side: Side) -> ShardStream:
         assert self.remote
         options, trainer = self.hparams, self.trainer
         pairs = options.pairs_per_epoch
-        if held_out:
+        if side != "train":
             pairs = options.validation_pairs // trainer.world_size
         return ShardStream(
             self.remote,
@@ -170,8 +203,8 @@ class PairDataModule(L.LightningDataModule):
             parts=trainer.world_size,
             streams=max(1, options.workers),
             max_gap=options.max_gap,
-            holdout_every=options.holdout_every,
-            held_out=held_out,
+            split=self.split,
+            side=side,
         )
 
     def _options(self, dataset: Dataset[Example]) -> dict[str, Any]:
@@ -181,4 +214,16 @@ class PairDataModule(L.LightningDataModule):
         return {"batch_size": size, "drop_last": full, **self._processes()}
 
     def _processes(self) -> dict[str, Any]:
-        return {"num_workers": self.hparams.workers, "pin_memory": torch.cuda.is_available()}
+        return {
+            "num_workers": self.hparams.workers,
+            "worker_init_fn": begin_worker,
+            "pin_memory": torch.cuda.is_available(),
+        }
+
+
+def _check(batch_size: int, pairs_per_epoch: int, workers: int) -> None:
+    if batch_size < 1 or pairs_per_epoch < 1 or workers < 0:
+        raise SettingsError(
+            "expected --data.batch_size and --data.pairs_per_epoch of at least 1 and "
+            f"--data.workers of at least 0; got {batch_size}, {pairs_per_epoch} and {workers}"
+        )

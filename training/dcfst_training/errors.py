@@ -11,3 +11,7 @@ class SettingsError(DCFSTError, ValueError):
 
 class DivergedError(DCFSTError, FloatingPointError):
     """A loss or weights that are not finite."""
+
+
+class WriteError(DCFSTError, OSError):
+    """Results that cannot be written."""

@@ -6,6 +6,7 @@ import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -21,7 +22,15 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """A Lightning checkpoint as plain data; nothing in it is executed."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"expected a training checkpoint at {path}; there is none")
-    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint["state_dict"], checkpoint["global_step"]
+    except (RuntimeError, EOFError, OSError, KeyError, TypeError, UnpicklingError) as error:
+        raise SettingsError(
+            f"expected a training checkpoint in {path}; the file cannot be read "
+            f"({type(error).__name__}): it is cut short, damaged or another file. Move it away "
+            "to begin again, or put another checkpoint in its place"
+        ) from error
     return checkpoint
 
 
@@ -58,6 +67,19 @@ def load_network(
         )
 
 
+def fit_regularization(path: str | Path) -> float | None:
+    """The lambda that a checkpoint's or exported weights' IoU predictor was trained to be fitted
+    with; None where it was trained without the fit."""
+    if Path(path).suffix == ".safetensors":
+        return load_model(path).metadata.get("fit_regularization")
+    return _learned_fit(read_checkpoint(path))
+
+
+def _learned_fit(checkpoint: dict[str, Any]) -> float | None:
+    learned = checkpoint["state_dict"].get("log_fit_regularization")
+    return None if learned is None else float(learned.exp())
+
+
 def is_residual(hyper_parameters: dict[str, Any]) -> bool:
     """Whether the head of a run with these settings adds to the trunk's features."""
     return bool(hyper_parameters["start"] == "plain")
@@ -66,7 +88,7 @@ def is_residual(hyper_parameters: dict[str, Any]) -> bool:
 def main(arguments: list[str]) -> None:
     """Entry point of `dcfst-train export`."""
     parser = argparse.ArgumentParser(prog="dcfst-train export", description=__doc__)
-    parser.add_argument("checkpoint", help="last.ckpt of a run")
+    parser.add_argument("checkpoint", help="last.ckpt of a run, or exported weights")
     parser.add_argument("out", help="file to write, ending in .safetensors")
     parser.add_argument(
         "--average-with",
@@ -86,31 +108,45 @@ def main(arguments: list[str]) -> None:
 def export_weights(
     path: str | Path, out: str | Path, note: str = "", average_with: Sequence[str | Path] = ()
 ) -> None:
-    """Write `out` (.safetensors) and its .json from a training checkpoint.
+    """Write `out` (.safetensors) and its .json from a training checkpoint or exported weights.
 
-    `average_with`: other weights of the same form; the mean of all is written. Exported weights
-    in place of a checkpoint are copied, for tools that take either.
+    `average_with`: other weights of the same form; the mean of all is written. `note`: for the
+    metadata; empty keeps the one that exported weights have. SettingsError for another file name.
     """
+    out = Path(out)
+    if out.suffix != ".safetensors":
+        raise SettingsError(f"expected a file name ending in .safetensors to write; got {out}")
     if Path(path).suffix == ".safetensors":
-        model = load_model(path)
-        save_model(model, out, model.metadata)
-        return
-    checkpoint = read_checkpoint(path)
+        net = load_model(path)
+        metadata = dict(net.metadata)
+    else:
+        net, metadata = _from_checkpoint(read_checkpoint(path), path)
+    if note or "note" not in metadata:
+        metadata["note"] = note
+    if average_with:
+        metadata["averaged_with"] = [str(other) for other in average_with]
+        _average_in(net, average_with)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_model(net, out, metadata)
+    out.chmod(out.with_suffix(".json").stat().st_mode)  # safetensors writes for its owner alone
+
+
+def _from_checkpoint(
+    checkpoint: dict[str, Any], path: str | Path
+) -> tuple[DCFSTNet, dict[str, Any]]:
     settings = checkpoint["hyper_parameters"]
     net = DCFSTNet(Architecture(residual=is_residual(settings)))
     load_network(net, path)
     metadata = {
         "name": "DCFST ResNet-18",
-        "note": note,
         "steps": checkpoint["global_step"],
         "epoch": checkpoint["epoch"],
         "exported": time.strftime("%Y-%m-%d"),
         "settings": {name: value for name, value in settings.items() if _is_plain(value)},
     }
-    if average_with:
-        metadata["averaged_with"] = [str(other) for other in average_with]
-        _average_in(net, average_with)
-    save_model(net, out, metadata)
+    if (strength := _learned_fit(checkpoint)) is not None:
+        metadata["fit_regularization"] = strength
+    return net, metadata
 
 
 @torch.no_grad()

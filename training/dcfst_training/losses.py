@@ -45,12 +45,16 @@ SCORE_LOSSES = {
 }
 
 
-def iou_loss(predicted: Tensor, ious: Tensor) -> Tensor:
+def iou_loss(predicted: Tensor, ious: Tensor, exact: Tensor | None = None) -> Tensor:
     """Mean squared error of the predicted IoU on the scale [-1, 1] (ATOM).
 
-    `predicted`: (B, R) in [-1, 1]; `ious`: (B, R) in [0, 1].
+    `predicted`: (B, R) in [-1, 1]; `ious`: (B, R) in [0, 1]; `exact`: (B,) which pairs count, all
+    if None. Zero when none does.
     """
-    return _error(predicted, 2 * ious - 1).square().mean()
+    squared = _error(predicted, 2 * ious - 1).square().mean(dim=1)
+    if exact is None:
+        return squared.mean()
+    return (squared * exact).sum() / exact.sum().clamp(min=1)
 
 
 def _error(scores: Tensor, labels: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dcfst_training.datasets import (
@@ -19,16 +19,32 @@ from dcfst_training.datasets import (
     OTBFolders,
     TrackingNet,
 )
+from dcfst_training.datasets.clips import ClipList
 from dcfst_training.datasets.layouts import wrong_layout
+from dcfst_training.datasets.otb_folders import read_facts
+from dcfst_training.datasets.relatives import link_relatives
 from dcfst_training.errors import SettingsError
-from dcfst_training.shards import ShardClips
+from dcfst_training.shards import open_shards
 
 log = logging.getLogger(__name__)
 FLAGS = (
     *("got10k", "lasot", "trackingnet", "coco", "masks"),
     *("shards", "video_folders", "still_folders", "synthetic"),
 )
-Weighted = tuple[ClipSet, float]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set and what decides its share of the pairs: `share` times the weight of `group`."""
+
+    clips: ClipSet
+    group: str
+    """Name that `weights` knows it by: its own, or `stills` for all stills together."""
+    share: float = 1.0
+
+    def weight(self, weights: dict[str, float]) -> float:
+        """By its own name, else by its group's; 1 where neither is named."""
+        return self.share * weights.get(self.clips.name, weights.get(self.group, 1.0))
 
 
 @dataclass(frozen=True)
@@ -45,60 +61,90 @@ class Sources:
     video_folders: str | None = None
     still_folders: str | None = None
     synthetic: int = 0
-    shards: str | None = None
+    shards: str | Sequence[str] | None = None
 
-    def open(self, weights: dict[str, float], context: float = 0.0) -> list[Weighted]:
-        """The sets with clips and a positive weight, each with its weight.
+    def open(self, context: float = 0.0) -> list[Source]:
+        """The sets that have clips; those that show the same image or video share its origin.
 
-        `weights`: by a set's name, `stills` for all stills together; 1 where it is not named.
         `context`: side of the largest crop that is taken / the target's size, for packed data.
         Raises DatasetLayoutError for a folder of another layout, SettingsError when there is none.
         """
-        found = [*self._published(weights), *self._folders(weights)]
-        if self.shards:
-            found.append((ShardClips(self.shards, context), weights.get("shards", 1.0)))
+        found = [*self._published(), *self._folders()]
+        for folder in shard_folders(self.shards):
+            found += [
+                Source(part, part.group, part.share) for part in open_shards(folder, context)
+            ]
+        found = [source for source in found if len(source.clips)]
         if not found:
             flags = ", ".join(f"--data.{name}" for name in FLAGS[:-1])
             raise SettingsError(
                 f"expected at least one data set: give {flags} or --data.{FLAGS[-1]}"
             )
-        names = {clips.name for clips, _ in found} | ({"stills"} if self.still_folders else set())
-        for name in sorted(set(weights) - names):
-            log.warning("no data set is called %s, which has a weight; there are %s", name, names)
-        return [(clips, weight) for clips, weight in found if len(clips) and weight > 0]
+        return _linked(found)
 
-    def _published(self, weights: dict[str, float]) -> Iterator[Weighted]:
+    def _published(self) -> Iterator[Source]:
         if self.got10k:
-            yield GOT10k(self.got10k), weights.get("got10k", 1.0)
+            yield _own(GOT10k(self.got10k))
         if self.lasot:
-            yield LaSOT(self.lasot), weights.get("lasot", 1.0)
+            yield _own(LaSOT(self.lasot))
         if self.trackingnet:
-            sets = self.trackingnet_sets
-            yield TrackingNet(self.trackingnet, sets), weights.get("trackingnet", 1.0)
+            yield _own(TrackingNet(self.trackingnet, self.trackingnet_sets))
         if self.coco:
-            yield COCO(self.coco, self.coco_split), weights.get("coco", 1.0)
+            yield _own(COCO(self.coco, self.coco_split))
         if self.masks:
-            yield MaskVideos(self.masks), weights.get("masks", 1.0)
+            yield _own(MaskVideos(self.masks))
 
-    def _folders(self, weights: dict[str, float]) -> Iterator[Weighted]:
+    def _folders(self) -> Iterator[Source]:
         if self.video_folders:
             expected = "<set>/<sequence>/img/*.jpg with groundtruth_rect.txt"
+            facts = read_facts(self.video_folders)
             for folder in _subfolders(self.video_folders, "video_folders", expected):
-                yield OTBFolders(folder), weights.get(folder.name, 1.0)
+                yield _own(OTBFolders(folder, facts=facts))
         if self.still_folders:
             expected = "<set>/images/* with <set>/boxes.json"
-            folders = _subfolders(self.still_folders, "still_folders", expected)
-            yield from _stills(folders, weights.get("stills", 1.0))
+            yield from _stills(_subfolders(self.still_folders, "still_folders", expected))
         if self.synthetic:
-            yield MovingTargets(self.synthetic), weights.get("synthetic", 1.0)
+            yield _own(MovingTargets(self.synthetic))
 
 
-def _stills(folders: list[Path], weight: float) -> list[Weighted]:
+def weigh(sources: Sequence[Source], weights: dict[str, float]) -> list[float]:
+    """The weight of each set; names in `weights` that no set has are reported.
+
+    `weights`: by a set's name, `stills` for all stills together; 1 where it is not named.
+    """
+    names = {source.clips.name for source in sources} | {source.group for source in sources}
+    for name in sorted(set(weights) - names):
+        log.warning(
+            "no data set is called %s, which has a weight; there are %s",
+            *(name, ", ".join(sorted(names))),
+        )
+    return [source.weight(weights) for source in sources]
+
+
+def shard_folders(shards: str | Sequence[str] | None) -> list[str]:
+    """The places of packed shards, of which there may be one, several or none."""
+    return [shards] if isinstance(shards, str) else list(shards or ())
+
+
+def _own(clips: ClipSet) -> Source:
+    return Source(clips, clips.name)
+
+
+def _linked(sources: list[Source]) -> list[Source]:
+    lists = [source.clips for source in sources if isinstance(source.clips, ClipList)]
+    linked = iter(link_relatives(lists))
+    return [
+        replace(source, clips=next(linked)) if isinstance(source.clips, ClipList) else source
+        for source in sources
+    ]
+
+
+def _stills(folders: list[Path]) -> list[Source]:
     # Sets of stills differ a hundredfold in size: the root keeps the small ones in the mix
     # without showing their few objects too often.
     found = [BoxStills(folder) for folder in folders if (folder / "boxes.json").is_file()]
     total = sum(math.sqrt(len(clips)) for clips in found) or 1.0
-    return [(clips, weight * math.sqrt(len(clips)) / total) for clips in found]
+    return [Source(clips, "stills", math.sqrt(len(clips)) / total) for clips in found]
 
 
 def _subfolders(root: str, flag: str, expected: str) -> list[Path]:

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-import math
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import lightning as L
 import torch
 from torch import Tensor
 
-from dcfst_core.network.backbone import load_imagenet_trunk
-from dcfst_core.network.iou_net import Features
+from dcfst_core.errors import SolverError
+from dcfst_core.network.backbone import ResNet18Trunk, load_imagenet_trunk
+from dcfst_core.network.iou_fit import FIT_REGULARIZATION
 from dcfst_core.network.model import Architecture, DCFSTNet
-from dcfst_core.network.proposals import MIN_IOU
 from dcfst_core.network.ridge import ridge_solve
 from dcfst_core.network.samples import SampleGrid
 from dcfst_core.tracking.patch import normalize_patches
 from dcfst_core.tracking.peaks import find_peaks
-from dcfst_training.errors import DivergedError
-from dcfst_training.export import read_checkpoint
+from dcfst_training import resume
+from dcfst_training.errors import DivergedError, SettingsError
+from dcfst_training.failures import describe_failure
+from dcfst_training.iou_learning import (
+    EXACT_ONLY,
+    Prediction,
+    Seen,
+    iou_errors,
+    predict_proposals,
+    stranger_loss,
+)
 from dcfst_training.losses import SCORE_LOSSES, ScoreLossName, iou_loss
+from dcfst_training.optimisation import learning_parts, schedule_of
 from dcfst_training.pairs import Example
+from dcfst_training.starts import start_gaussian
 
 Blocks = tuple[Tensor, Tensor]
-
-STRANGER_BOXES = 8  # proposals of each pair that are shown with another pair's target
+GRID = SampleGrid(31, 8.0, 288)
+"""Sample RoIs that are scored in the test crop, as in the tracker."""
 
 
 class DCFSTModule(L.LightningModule):
@@ -41,6 +50,9 @@ class DCFSTModule(L.LightningModule):
         iou_weight: weight of the IoU predictor's loss; 0 leaves it out.
         stranger_weight: weight of the IoU predictor's loss on the targets of other pairs, whose
             IoU is 0, so that it also says when an object is not the target at all (ATOM: 0).
+        fit_iou: fit the IoU predictor's last layer to each target on its train frame, as the
+            tracker does, and learn through that; needs `--data.crop.fit_crops 4`.
+        fit_regularization: lambda of that fit, relative to the features; it learns, from here.
         regularization: lambda of the ridge regression.
         train_grid: sample RoIs along each side that the regressor is solved from (paper: 31).
         output_sigma_factor: sigma of the labels over the target size.
@@ -64,6 +76,8 @@ class DCFSTModule(L.LightningModule):
         score_weight: float = 1.0,
         iou_weight: float = 1.0,
         stranger_weight: float = 0.0,
+        fit_iou: bool = False,
+        fit_regularization: float = FIT_REGULARIZATION,
         regularization: float = 0.1,
         train_grid: int = 31,
         output_sigma_factor: float = 0.25,
@@ -77,18 +91,22 @@ class DCFSTModule(L.LightningModule):
         fixed_norm: bool = False,
     ) -> None:
         super().__init__()
+        _check(train_grid, frozen_layers)
         self.save_hyperparameters()
         self.net = DCFSTNet(Architecture(residual=start == "plain"))
         if trunk_weights != "random":
             self.net.trunk = load_imagenet_trunk(trunk_weights)
         self.net.to(memory_format=torch.channels_last)  # half the time of a step on a CPU
         if start == "gaussian":
-            for branch in (self.net.embedding.block3, self.net.embedding.block4):
-                torch.nn.init.normal_(branch.fc.weight, std=0.005)
-                torch.nn.init.zeros_(branch.fc.bias)
-        self.grid = SampleGrid(31, 8.0, 288)
-        size = self.hparams.train_grid
-        self.train_samples = SampleGrid(size, 8.0 * 30 / (size - 1), 288)
+            start_gaussian(self.net)
+        strength = torch.tensor(float(fit_regularization)).log()
+        if fit_iou:
+            self.log_fit_regularization = torch.nn.Parameter(strength)
+        else:
+            self.register_buffer("log_fit_regularization", strength, persistent=False)
+        self.grid = GRID
+        spacing = GRID.spacing * (GRID.size - 1) / (train_grid - 1)
+        self.train_samples = SampleGrid(train_grid, spacing, GRID.patch_size)
 
     def on_fit_start(self) -> None:
         """Set the layers' modes: Lightning takes them as it finds them."""
@@ -134,73 +152,77 @@ class DCFSTModule(L.LightningModule):
 
     def losses(self, batch: Example) -> dict[str, Tensor]:
         """All losses and, for the log, how often and how far the peak misses the target."""
-        train, test = self.both_blocks(batch)
+        seen = self.see(batch)
         result: dict[str, Tensor] = {}
         total = torch.zeros((), device=self.device)
-        train_wh, offset = batch["train_box"][:, 2:], _offset(batch["test_box"], 288)
         if self.hparams.score_weight:
-            scores = self.scores(train, test, train_wh)
-            labels = self.grid.labels(
-                batch["test_box"][:, 2:], self.hparams.output_sigma_factor, offset
-            )
-            result["score_loss"] = self._score_loss(self.hparams.score_loss, scores, labels)
-            total = total + self.hparams.score_weight * result["score_loss"]
-            result |= self._miss(scores.detach(), batch)
-            if not self.training:
-                # By every loss, so that runs with different ones can be compared.
-                for name in SCORE_LOSSES:
-                    result[name] = self._score_loss(name, scores, labels)
+            values = self._score_losses(seen, batch)
+            result |= values
+            total = total + self.hparams.score_weight * values["score_loss"]
         if self.hparams.iou_weight:
-            values, weighted = self._iou_losses(train, test, batch)
+            values, weighted = self._iou_losses(seen, batch)
             result |= values
             total = total + weighted
         result["loss"] = total
+        return result
+
+    def _score_losses(self, seen: Seen, batch: Example) -> dict[str, Tensor]:
+        scores = self.scores(seen.train, seen.test, batch["train_box"][:, 2:])
+        box = batch["test_box"]
+        offset = box[:, :2] + box[:, 2:] / 2 - self.grid.patch_size / 2
+        labels = self.grid.labels(box[:, 2:], self.hparams.output_sigma_factor, offset)
+        result = {"score_loss": self._score_loss(self.hparams.score_loss, scores, labels)}
+        result |= self._miss(scores.detach(), batch)
+        if not self.training:
+            # By every loss, so that runs with different ones can be compared.
+            for name in SCORE_LOSSES:
+                result[name] = self._score_loss(name, scores, labels)
         return result
 
     def _score_loss(self, name: ScoreLossName, scores: Tensor, labels: Tensor) -> Tensor:
         # The mean over 961 mostly empty RoIs is tiny; 100 brings it to the IoU loss's size.
         return 100 * SCORE_LOSSES[name](scores.flatten(1), labels).mean()
 
-    def _iou_losses(
-        self, train: Blocks, test: Blocks, batch: Example
-    ) -> tuple[dict[str, Tensor], Tensor]:
+    def _iou_losses(self, seen: Seen, batch: Example) -> tuple[dict[str, Tensor], Tensor]:
         """What to log of the IoU predictor, and its weighted loss."""
-        ious = batch["proposal_ious"]
-        pooled, modulation = self._pool_proposals(train, test, batch)
-        predicted = self.net.iou_net.predict_pooled(pooled, modulation)
-        error = ((predicted.detach() + 1) / 2 - ious).abs()
-        near = ious >= MIN_IOU
-        result = {"iou_loss": iou_loss(predicted, ious), "iou_error": error[near].mean()}
-        total = self.hparams.iou_weight * result["iou_loss"]
-        if not near.all():
-            result["elsewhere_error"] = error[~near].mean()
+        found = self.predict_iou(seen, batch)
+        loss = iou_loss(found.predicted, batch["proposal_ious"], batch["exact"])
+        result = {"iou_loss": loss} | iou_errors(found.predicted, batch)
+        total = self.hparams.iou_weight * loss
+        if self.hparams.fit_iou:
+            result["fit_regularization"] = self.fit_regularization.detach()
+        elif not self.training and "fit_boxes" in batch:
+            # What the fit would give at test time alone.
+            fitted = predict_proposals(self.net.iou_net, seen, batch, self.fit_regularization)
+            result["fitted_iou_error"] = iou_errors(fitted.predicted, batch)["iou_error"]
         if self.hparams.stranger_weight:
-            shown, other = strangers(pooled, modulation, batch["clip"])
-            if len(other[0]):
-                predicted = self.net.iou_net.predict_pooled(shown, other)
-                result["stranger_loss"] = iou_loss(predicted, torch.zeros_like(predicted))
-                result["stranger_iou"] = (predicted.detach().mean() + 1) / 2
+            strange = stranger_loss(self.net.iou_net, found, batch["clip"])
+            if strange:
+                result["stranger_loss"], result["stranger_iou"] = strange
                 total = total + self.hparams.stranger_weight * result["stranger_loss"]
         return result, total
 
-    def predict_iou(self, train: Blocks, test: Blocks, batch: Example) -> Tensor:
-        """Predicted IoU (B, P), scaled to [-1, 1], of the proposals."""
-        return self.net.iou_net.predict_pooled(*self._pool_proposals(train, test, batch))
+    def predict_iou(self, seen: Seen, batch: Example) -> Prediction:
+        """The predicted IoU of the proposals, fitted to each target if this run learns so."""
+        fit = self.fit_regularization if self.hparams.fit_iou else None
+        return predict_proposals(self.net.iou_net, seen, batch, fit)
 
-    def _pool_proposals(
-        self, train: Blocks, test: Blocks, batch: Example
-    ) -> tuple[Features, Features]:
-        """Pooled features of the proposals, and the modulation vectors of the targets."""
-        net = self.net.iou_net
-        xy, wh = batch["train_box"].split(2, dim=1)
-        modulation = net.modulate(train, torch.cat((xy, xy + wh), dim=1))
-        return net.pool(net.convolve(test), batch["proposals"]), modulation
+    @property
+    def fit_regularization(self) -> Tensor:
+        """lambda of the IoU predictor's fit, as learned."""
+        return self.log_fit_regularization.exp()
 
-    def both_blocks(self, batch: Example) -> tuple[Blocks, Blocks]:
-        """Trunk features of the train crops and of the test crops, in one pass."""
+    def see(self, batch: Example) -> Seen:
+        """Trunk features of all crops, in one pass."""
         count = len(batch["train_patch"])
-        block3, block4 = self.blocks(torch.cat((batch["train_patch"], batch["test_patch"])))
-        return (block3[:count], block4[:count]), (block3[count:], block4[count:])
+        patches = [batch["train_patch"], batch["test_patch"]]
+        fits = self.hparams.fit_iou or not self.training
+        further = batch.get("fit_patches") if fits and self.hparams.iou_weight else None
+        if further is not None and further.numel():
+            patches.append(further.flatten(0, 1))
+        three, four = (part.split(count) for part in self.blocks(torch.cat(patches)))
+        rest = (torch.cat(three[2:]), torch.cat(four[2:])) if len(three) > 2 else None
+        return Seen((three[0], four[0]), (three[1], four[1]), rest)
 
     def _miss(self, scores: Tensor, batch: Example) -> dict[str, Tensor]:
         box = batch["test_box"]
@@ -211,99 +233,65 @@ class DCFSTModule(L.LightningModule):
 
     def training_step(self, batch: Example, index: int) -> Tensor:
         """One step; a loss that is not finite ends the run with its step named."""
-        values = self.losses(batch)
+        try:
+            values = self.losses(batch)
+        except SolverError as error:  # features that are not finite, met before the loss is
+            raise DivergedError(describe_failure(self, "nan", index)) from error
         if not bool(torch.isfinite(values["loss"])):
-            raise DivergedError(self._describe_failure(float(values["loss"]), index))
+            raise DivergedError(describe_failure(self, f"{float(values['loss'])}", index))
         self.log_dict({f"train/{name}": value.detach() for name, value in values.items()})
         return values["loss"]
 
-    def _describe_failure(self, loss: float, index: int) -> str:
-        trainer = self.trainer
-        places = [item.dirpath for item in trainer.checkpoint_callbacks if item.dirpath]
-        newest = Path(places[0]) / "last.ckpt" if places else None
-        kept = "No checkpoint has been written yet: lower the learning rate"
-        if newest and newest.is_file():
-            step = read_checkpoint(newest)["global_step"]
-            kept = (
-                f"The last good checkpoint is {newest}, after {step} steps: lower the learning "
-                "rate and go on from it"
-            )
-        pairs = trainer.datamodule.describe_batch(index) if trainer.datamodule else "unknown"
-        return (
-            f"the loss is {loss} at step {self.global_step} (batch {index} of epoch "
-            f"{self.current_epoch}); its pairs, as clip (frames): {pairs}. {kept}"
-        )
-
-    def validation_step(self, batch: Example, index: int) -> None:
-        """Held-out pairs."""
+    def validation_step(self, batch: Example, index: int, dataloader_idx: int = 0) -> None:
+        """Held-out pairs: of held-out clips (`val/…`) or of sets held out whole (`val_sets/…`)."""
         values = self.losses(batch)
-        self.log_dict(
-            {f"val/{name}": value for name, value in values.items()},
-            prog_bar=True,
-            sync_dist=True,
-            batch_size=len(batch["train_box"]),
-        )
+        kind = ("val", "val_sets")[dataloader_idx]
+        for name, value in values.items():
+            # Means over the pairs that count: loose boxes say nothing of a predicted IoU.
+            pairs = batch["exact"].sum() if name in EXACT_ONLY else len(batch["exact"])
+            self.log(
+                f"{kind}/{name}",
+                value,
+                prog_bar=not dataloader_idx,
+                sync_dist=True,
+                batch_size=int(pairs),
+                add_dataloader_idx=False,
+            )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what a session that goes on is compared with."""
+        checkpoint[resume.KEY] = resume.trainer_settings(self.trainer)
 
     def setup(self, stage: str) -> None:
         """Freeze what does not learn, before processes that train together compare notes."""
-        for parameters, rate in self._parts().values():
+        for parameters, rate in learning_parts(self).values():
             for parameter in parameters:
                 parameter.requires_grad_(rate > 0)
 
-    def _parts(self) -> dict[str, tuple[list[torch.nn.Parameter], float]]:
-        """The network's parts with their learning rates, 0 for what does not learn."""
-        options, net = self.hparams, self.net
-        convolutions, linear = [], []
-        for name, parameter in net.embedding.named_parameters():
-            (linear if ".fc." in name else convolutions).append(parameter)
-        trunk, frozen = [], []
-        for name, parameter in net.trunk.named_parameters():
-            layer = name.split(".")[0]
-            (frozen if layer in options.frozen_layers else trunk).append(parameter)
-        return {
-            "iou": (list(net.iou_net.parameters()), options.iou_lr * bool(options.iou_weight)),
-            "head": (convolutions, options.head_lr * bool(options.score_weight)),
-            "fc": (linear, options.fc_lr * bool(options.score_weight)),
-            "trunk": (trunk, options.trunk_lr),
-            "frozen": (frozen, 0.0),
-        }
-
     def configure_optimizers(self) -> dict:
-        """Adam with one group for each part of the network that learns."""
+        """Adam with one group for each part of the network that learns, and its schedule."""
         groups = [
             {"params": parameters, "lr": rate, "name": name}
-            for name, (parameters, rate) in self._parts().items()
+            for name, (parameters, rate) in learning_parts(self).items()
             if rate > 0
         ]
         optimizer = torch.optim.Adam(groups)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate_factor)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule_of(self))
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
-    def _rate_factor(self, step: int) -> float:
-        warm = min(1.0, (step + 1) / max(self.hparams.warmup_steps, 1))
-        if not step:
-            # Asking for the number of steps makes the loader, and the optimiser is made before a
-            # resumed run knows which batch of the epoch the loader has to begin with.
-            return warm
-        total = max(int(self.trainer.estimated_stepping_batches), 1)
-        if self.hparams.schedule == "step":
-            return warm * 0.2 ** (step * 40 // total // 15)
-        return warm * 0.5 * (1 + math.cos(math.pi * min(step / total, 1.0)))
 
-
-def strangers(pooled: Features, modulation: Features, clip: Tensor) -> tuple[Features, Features]:
-    """Pooled features of some pairs' proposals, and modulation vectors of other clips' targets.
-
-    Each pair lends its target to the next one; `clip` (B,) tells which pairs share an object.
-    """
-    others = clip.roll(1) != clip
-    shown = tuple(part[others, :STRANGER_BOXES] for part in pooled)
-    other = tuple(vector.roll(1, dims=0)[others] for vector in modulation)
-    return (shown[0], shown[1]), (other[0], other[1])
-
-
-def _offset(boxes_xywh: Tensor, patch_size: int) -> Tensor:
-    return boxes_xywh[:, :2] + boxes_xywh[:, 2:] / 2 - patch_size / 2
+def _check(train_grid: int, frozen_layers: tuple[str, ...]) -> None:
+    if train_grid < 2:
+        raise SettingsError(
+            f"expected --model.train_grid of at least 2 sample RoIs along a side; got {train_grid}"
+        )
+    layers = [name for name, _ in ResNet18Trunk().named_children()]
+    unknown = sorted(set(frozen_layers) - set(layers))
+    if unknown:
+        raise SettingsError(
+            f"expected in --model.frozen_layers parts of the trunk, which are {', '.join(layers)};"
+            f" got {', '.join(unknown)}"
+        )

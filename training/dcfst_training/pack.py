@@ -11,22 +11,22 @@ import logging
 import math
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import webdataset as wds
-from jsonargparse import ActionConfigFile, ArgumentParser
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from dcfst_training.datasets.clips import Clip, ClipSet, UnreadableFrameError
+from dcfst_training.datasets.clips import Clip, ClipSet
+from dcfst_training.datasets.images import UnreadableFrameError
 from dcfst_training.errors import SettingsError
-from dcfst_training.mixture import Sources
+from dcfst_training.mixture import Source, Sources
+from dcfst_training.processes import begin_worker
 from dcfst_training.shards import INDEX, ShardIndex, Window, extension
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,10 @@ def crop_window(clip: Clip, frames: NDArray[np.int64], options: PackOptions) -> 
     if not used:
         return None
     checksums = [zlib.crc32(data) for data in crops]
-    window = Window(clip.name, used, boxes, [True] * len(used), checksums)
+    numbers = used if clip.numbers is None else [int(clip.numbers[frame]) for frame in used]
+    window = Window(
+        *(clip.name, numbers, boxes, [True] * len(used), checksums, clip.origin, clip.exact)
+    )
     members = {extension(number): data for number, data in enumerate(crops)}
     return {**members, "json": json.dumps(asdict(window)).encode()}
 
@@ -137,18 +140,35 @@ class _Windows(Dataset[list[Sample]]):
             yield np.sort(rng.choice(window, count, replace=False))
 
 
-def pack(sets: list[ClipSet], out: Path, options: PackOptions, workers: int = 0) -> ShardIndex:
+def pack(
+    sources: Sequence[Source], out: Path, options: PackOptions, workers: int = 0
+) -> ShardIndex:
     """Write the shards and their index; goes on with a set that was not finished.
 
     Raises SettingsError when the folder holds shards of other settings.
     """
     out.mkdir(parents=True, exist_ok=True)
-    settings = asdict(options) | {"sets": {part.name: len(part) for part in sets}}
+    settings = asdict(options) | {
+        "sets": {
+            source.clips.name: {
+                "clips": len(source.clips),
+                "group": source.group,
+                "share": source.share,
+            }
+            for source in sources
+        },
+        "in_several_sets": _in_several_sets(sources),
+    }
     index = _begin(out / INDEX, settings)
-    windows = _Windows(sets, options)
+    windows = _Windows([source.clips for source in sources], options)
     left = range(index.clips_done, len(windows))
     loader = DataLoader(
-        windows, batch_size=None, sampler=left, num_workers=workers, collate_fn=_as_it_is
+        windows,
+        batch_size=None,
+        sampler=left,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=begin_worker,
     )
     progress = tqdm(loader, desc="packing", unit="clip", initial=left.start, total=len(windows))
     clips = iter(progress)
@@ -159,10 +179,21 @@ def pack(sets: list[ClipSet], out: Path, options: PackOptions, workers: int = 0)
     return index
 
 
+def _in_several_sets(sources: Sequence[Source]) -> dict[str, list[str]]:
+    """The images and videos that more than one set shows, with the sets, for `Split.shared`."""
+    found: dict[str, list[str]] = {}
+    for source in sources:
+        for origin in {source.clips.origin(index) for index in range(len(source.clips))}:
+            found.setdefault(origin, []).append(source.clips.name)
+    return {origin: found[origin] for origin in sorted(found) if len(found[origin]) > 1}
+
+
 def _write_shard(
     clips: Iterator[list[Sample]], out: Path, index: ShardIndex, most_bytes: float
 ) -> None:
     """Fill one shard with whole clips, and enter it into the index once it is on the disk."""
+    import webdataset as wds
+
     name = f"shard-{len(index.shards):06d}.tar"
     unfinished = out / f"{name}.unfinished"
     samples = done = 0
@@ -205,6 +236,8 @@ def _as_it_is(item: list[Sample]) -> list[Sample]:
 
 def main(arguments: list[str]) -> None:
     """Entry point of `dcfst-train pack`."""
+    from jsonargparse import ActionConfigFile, ArgumentParser
+
     parser = ArgumentParser(prog="dcfst-train pack", description=__doc__)
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file of these settings")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
@@ -212,9 +245,8 @@ def main(arguments: list[str]) -> None:
     parser.add_class_arguments(Sources, "data")
     parser.add_class_arguments(PackOptions, "pack")
     chosen = parser.instantiate_classes(parser.parse_args(arguments))
-    sets = [clips for clips, _ in chosen.data.open({})]
     try:
-        index = pack(sets, chosen.out, chosen.pack, chosen.workers)
+        index = pack(chosen.data.open(), chosen.out, chosen.pack, chosen.workers)
     except KeyboardInterrupt:
         print(f"stopped; the shards in {chosen.out} are whole, the same command goes on")
         raise SystemExit(130) from None

@@ -38,10 +38,10 @@ def draw_pairs(module: DCFSTModule, batch: Example, out: Path) -> None:
     proposals, coloured by their predicted IoU; the scores; predicted against true IoU.
     """
     module.eval()
-    train, test = module.both_blocks(batch)
+    seen = module.see(batch)
     train_wh = batch["train_box"][:, 2:]
-    scores = module.scores(train, test, train_wh)
-    predicted = (module.predict_iou(train, test, batch) + 1) / 2
+    scores = module.scores(seen.train, seen.test, train_wh)
+    predicted = (module.predict_iou(seen, batch).predicted + 1) / 2
     labels = module.train_samples.labels(train_wh, module.hparams.output_sigma_factor)
     peaks = find_peaks(scores, module.grid, train_wh, 0.0, True).centre_xy
     count = len(train_wh)

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dcfst_training.datasets import Clip, ClipSet
-from dcfst_training.datasets.clips import UnreadableFrameError
+from dcfst_training.datasets.images import UnreadableFrameError
+from dcfst_training.notices import warn_once
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ class PairSampler:
             try:
                 clip = chosen.clip(int(rng.integers(len(chosen))))
             except UnreadableFrameError as error:
-                log.warning("skipped a clip of %s: %s", chosen.name, error)
+                warn_once(log, f"skipped a clip of {chosen.name}: {error}")
                 continue
             pair = draw_frames(clip, self.max_gap, rng)
             if pair is not None:
@@ -62,27 +64,13 @@ def draw_frames(clip: Clip, max_gap: int, rng: np.random.Generator) -> ClipPair 
     if not len(visible):
         return None
     first = int(rng.choice(visible))
-    near = visible[(abs(visible - first) <= max_gap) & (visible != first)]
+    gap = abs(visible - first) if clip.numbers is None else _gaps(clip.numbers, visible, first)
+    near = visible[(gap <= max_gap) & (visible != first)]
     second = int(rng.choice(near)) if len(near) else first
     return ClipPair(clip, first, second)
 
 
-def split_clips(sets: Sequence[ClipSet], every: int, held_out: bool) -> list[ClipSet]:
-    """Every `every`-th clip of each set (held out), or all the others."""
-    parts: list[ClipSet] = [_Subset(item, every, held_out) for item in sets]
-    return [part for part in parts if len(part)]
-
-
-class _Subset:
-    def __init__(self, source: ClipSet, every: int, held_out: bool) -> None:
-        self.name = source.name
-        self.source = source
-        self.indices = [
-            index for index in range(len(source)) if (index % every == every - 1) == held_out
-        ]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def clip(self, index: int) -> Clip:
-        return self.source.clip(self.indices[index])
+def _gaps(numbers: NDArray[np.int64], frames: NDArray[np.int64], first: int) -> NDArray[np.int64]:
+    """How far frames of a clip are from its frame `first` in the video."""
+    gaps: NDArray[np.int64] = abs(numbers[frames] - numbers[first])
+    return gaps

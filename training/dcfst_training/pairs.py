@@ -13,14 +13,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from dcfst_core.network.iou_fit import FIT_BOXES, FIT_CROPS, FIT_MIN_IOU
 from dcfst_core.network.proposals import draw_elsewhere, draw_proposals
-from dcfst_core.tracking.patch import SearchRegion, crop_region
-from dcfst_training.augmentation import Augmentation, to_grey
-from dcfst_training.datasets.clips import UnreadableFrameError
+from dcfst_core.tracking.patch import SearchRegion
+from dcfst_training.augmentation import Augmentation
+from dcfst_training.crops import Image, crop_image
+from dcfst_training.datasets.images import UnreadableFrameError
+from dcfst_training.notices import warn_once
 from dcfst_training.pair_sampling import ClipPair, PairSampler
 
 log = logging.getLogger(__name__)
 Example = dict[str, Tensor]
+Place = tuple[float, float, float]
+"""Centre of a crop in target sizes from the target's, and its side / the usual one."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,9 @@ class CropOptions:
     proposals: int = 16
     elsewhere: int = 0
     """Further boxes of the test crop, where the target is not (ATOM: none)."""
+    fit_crops: int = 0
+    """Crops of the train frame with boxes to fit the IoU predictor on, for `--model.fit_iou`; the
+    tracker has 4 (`network/iou_fit.py`)."""
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     @property
@@ -69,7 +77,7 @@ class PairDataset(Dataset[Example]):
             try:
                 return make_example(pair, self.options, rng)
             except UnreadableFrameError as error:
-                log.warning("skipped %s: %s", pair.clip.name, error)
+                warn_once(log, f"skipped {pair.clip.name}: {error}")
         raise RuntimeError("20 pairs in a row had unreadable frames; see the warnings above")
 
     def name(self, index: int) -> str:
@@ -83,59 +91,83 @@ def make_example(pair: ClipPair, options: CropOptions, rng: np.random.Generator)
 
     Returns `train_patch` and `test_patch` (3, S, S) uint8, `train_box` and `test_box` (4,) xywh in
     their own patch's pixels, `proposals` (P, 4) xyxy in the test patch, those elsewhere last,
-    `proposal_ious` (P,), and `clip` (), a number that pairs of one clip share.
+    `proposal_ious` (P,), `exact` (), whether the boxes are good enough for those, and `clip` (), a
+    number that pairs of one clip share. With `fit_crops` F: `fit_patches` (F - 1, 3, S, S), the
+    train frame's crops after the first, which is the train patch; `fit_boxes` (F, R, 4) xyxy in
+    each of the F patches, and `fit_ious` (F, R).
     """
     augmentation = options.augmentation
     flip = rng.random() < augmentation.flip_probability
     grey = rng.random() < augmentation.grey_probability
-    train_patch, train_box = _crop(
-        pair, pair.train_frame, options, 0.0, options.train_jitter, flip, rng
-    )
-    test_patch, test_box = _crop(
-        pair, pair.test_frame, options, options.shift, options.scale_sigma, flip, rng
-    )
+    image = pair.clip.read(pair.train_frame)
+    box = pair.clip.boxes_xywh[pair.train_frame]
+    train = [_crop(image, box, options, _jitter(0.0, options.train_jitter, rng), flip)]
+    for place in FIT_CROPS[1 : options.fit_crops]:
+        train.append(_crop(image, box, options, place, flip))
+    if not pair.is_still:
+        image = pair.clip.read(pair.test_frame)
+        box = pair.clip.boxes_xywh[pair.test_frame]
+    place = _jitter(options.shift, options.scale_sigma, rng)
+    test_patch, test_box = _crop(image, box, options, place, flip)
     if pair.is_still:
         test_patch = augmentation.cover(test_patch, test_box, rng)
-    near, near_ious = draw_proposals(test_box, options.proposals, rng)
-    far, far_ious = draw_elsewhere(test_box, options.patch_size, options.elsewhere, rng)
-    patches = [augmentation.look(patch, rng) for patch in (train_patch, test_patch)]
-    if grey:
-        patches = [to_grey(patch) for patch in patches]
-    train, test = (
-        torch.from_numpy(patch.round().astype(np.uint8)).permute(2, 0, 1) for patch in patches
-    )
-    return {
-        "train_patch": train,
-        "test_patch": test,
-        "train_box": torch.tensor(train_box, dtype=torch.float32),
-        "test_box": torch.tensor(test_box, dtype=torch.float32),
-        "proposals": torch.tensor(np.concatenate((near, far)), dtype=torch.float32),
-        "proposal_ious": torch.tensor(np.concatenate((near_ious, far_ious)), dtype=torch.float32),
+    boxes, ious = draw_proposals(test_box, options.proposals, rng)
+    if options.elsewhere:
+        far, far_ious = draw_elsewhere(test_box, options.patch_size, options.elsewhere, rng)
+        boxes, ious = np.concatenate((boxes, far)), np.concatenate((ious, far_ious))
+    train_patches = augmentation.look([patch for patch, _ in train], rng, grey)
+    example = {
+        "train_patch": _to_tensor(train_patches[0]),
+        "test_patch": _to_tensor(augmentation.look([test_patch], rng, grey)[0]),
+        "train_box": _float32(train[0][1]),
+        "test_box": _float32(test_box),
+        "proposals": _float32(boxes),
+        "proposal_ious": _float32(ious),
+        "exact": torch.tensor(pair.clip.exact),
         "clip": torch.tensor(zlib.crc32(pair.clip.name.encode())),
+    }
+    if options.fit_crops:
+        example |= _fit_boxes(train_patches, [box for _, box in train], rng)
+    return example
+
+
+def _fit_boxes(
+    patches: Sequence[Image], boxes_xywh: Sequence[NDArray[np.float64]], rng: np.random.Generator
+) -> Example:
+    drawn = [draw_proposals(box, FIT_BOXES, rng, FIT_MIN_IOU) for box in boxes_xywh]
+    boxes, ious = (np.stack(part) for part in zip(*drawn, strict=True))
+    displaced = [_to_tensor(patch) for patch in patches[1:]]
+    return {
+        "fit_patches": torch.stack(displaced) if displaced else torch.empty(0, dtype=torch.uint8),
+        "fit_boxes": _float32(boxes),
+        "fit_ious": _float32(ious),
     }
 
 
-def _crop(
-    pair: ClipPair,
-    frame: int,
-    options: CropOptions,
-    shift: float,
-    scale_sigma: float,
-    flip: bool,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """One crop (S, S, 3) in 0..255 and the target's box in it."""
-    box = pair.clip.boxes_xywh[frame]
-    x, y, w, h = box
-    size = np.sqrt(w * h)
-    dx, dy = rng.uniform(-shift, shift, 2) * size
+def _jitter(shift: float, scale_sigma: float, rng: np.random.Generator) -> Place:
+    dx, dy = rng.uniform(-shift, shift, 2)
     scale = np.exp(np.clip(rng.normal(0, scale_sigma), -2.5 * scale_sigma, 2.5 * scale_sigma))
+    return dx, dy, scale
+
+
+def _crop(
+    image: Image, box_xywh: NDArray[np.float64], options: CropOptions, place: Place, flip: bool
+) -> tuple[Image, NDArray[np.float64]]:
+    """One crop (S, S, 3) of a frame and the target's box in it."""
+    x, y, w, h = box_xywh
+    dx, dy, scale = place
+    size = np.sqrt(w * h)
     side = options.search_area_scale * size * scale
-    region = SearchRegion(x + w / 2 + dx, y + h / 2 + dy, side, options.patch_size)
-    image = torch.from_numpy(pair.clip.read(frame)).permute(2, 0, 1)
-    patch = crop_region(image, region).permute(1, 2, 0).numpy()
-    mapped = np.array(region.to_patch(tuple(box)))
+    region = SearchRegion(x + w / 2 + dx * size, y + h / 2 + dy * size, side, options.patch_size)
+    mapped = np.array(region.to_patch(tuple(box_xywh)))
     if flip:
-        patch = patch[:, ::-1]
         mapped[0] = options.patch_size - mapped[0] - mapped[2]
-    return np.ascontiguousarray(patch), mapped
+    return crop_image(image, region, flip), mapped
+
+
+def _to_tensor(patch: Image) -> Tensor:
+    return torch.from_numpy(patch).permute(2, 0, 1)
+
+
+def _float32(values: NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))

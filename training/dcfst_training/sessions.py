@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -38,6 +38,18 @@ def sole_session(run: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+class StopAfterEpoch(Callback):
+    """Ends a session of a run without changing the run's length, which its schedule follows."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ask the trainer to stop once the wanted epoch is done."""
+        if trainer.current_epoch + 1 >= self.epochs:
+            trainer.should_stop = True
 
 
 class ResumableProgressBar(TQDMProgressBar):

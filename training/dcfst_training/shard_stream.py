@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import logging
 import random
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 import numpy as np
-import webdataset as wds
 from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
 
-from dcfst_training.datasets.clips import Clip, DatasetLayoutError, UnreadableFrameError
+from dcfst_training.datasets.clips import Clip, DatasetLayoutError
+from dcfst_training.datasets.images import UnreadableFrameError
+from dcfst_training.notices import warn_once
 from dcfst_training.pair_sampling import draw_frames
 from dcfst_training.pairs import CropOptions, Example, make_example
 from dcfst_training.shards import (
@@ -28,8 +28,10 @@ from dcfst_training.shards import (
     extension,
     parse_window,
     report_missing,
+    set_of,
     window_clip,
 )
+from dcfst_training.splits import Side, Split
 
 log = logging.getLogger(__name__)
 SHUFFLE_BUFFER = 100
@@ -54,6 +56,8 @@ class RemoteShards:
         """Read the index; raises DatasetLayoutError when it cannot be read."""
         base = url.rstrip("/").removesuffix(f"/{INDEX}")
         source = f"{base}/{INDEX}"
+        import webdataset as wds
+
         try:
             with wds.gopen(source) as stream:
                 text = stream.read()
@@ -66,6 +70,12 @@ class RemoteShards:
             raise DatasetLayoutError(f"--data.shards: expected shards in {source}; it names none")
         return cls(base, index)
 
+    def split(self, every: int, sets: Sequence[str]) -> Split:
+        """Which clips are held out; SettingsError for a name in `sets` that no data set has."""
+        several = self.index.settings.get("in_several_sets", {})
+        shared = (origin for origin, names in several.items() if set(names) & set(sets))
+        return Split.among(self.index.settings.get("sets", {}), every, sets, shared)
+
 
 @dataclass
 class ShardStream(IterableDataset[Example]):
@@ -74,6 +84,7 @@ class ShardStream(IterableDataset[Example]):
     `seed`: of the order and of the pairs, such as (seed, epoch). `part`, `parts`: which process
     of how many. `streams`: orders that are read side by side, one for each loader process; batch b
     comes from stream b % streams. `start`: batches of the epoch that are done already.
+    `side`: which part of `split`; everything without one.
     """
 
     shards: RemoteShards
@@ -85,8 +96,8 @@ class ShardStream(IterableDataset[Example]):
     parts: int = 1
     streams: int = 1
     max_gap: int = 100
-    holdout_every: int = 0
-    held_out: bool = False
+    split: Split | None = None
+    side: Side = "train"
     start: int = 0
 
     def __len__(self) -> int:
@@ -119,6 +130,8 @@ class ShardStream(IterableDataset[Example]):
 
     def _clips(self, stream: int) -> Iterator[Clip]:
         """Whole samples without end, pass after pass over this stream's shards."""
+        import webdataset as wds
+
         empty = 0
         for turn in count():
             mine = self._shards_of(stream, turn)
@@ -145,6 +158,8 @@ class ShardStream(IterableDataset[Example]):
         return names
 
     def _read(self, names: list[str]) -> Iterator[Clip]:
+        import webdataset as wds
+
         for name in names:
             url = f"{self.shards.base}/{name}"
             found, problems = 0, []
@@ -168,19 +183,16 @@ class ShardStream(IterableDataset[Example]):
         """A sample's clip, if it is whole, of the wanted part and shows its target."""
         try:
             window = parse_window(sample["json"], f"{name}.json")
-            if self.holdout_every and self._is_held_out(window.clip) != self.held_out:
+            if self.split and self.split.side(set_of(window.clip), window.origin) != self.side:
                 return None
             for number, crc32 in enumerate(window.crc32):
                 kind = extension(number)
                 check_data(sample.get(kind, b""), crc32, f"{name}.{kind}")
         except UnreadableFrameError as error:
-            log.warning("skipped a sample: %s", error)
+            warn_once(log, f"skipped a sample: {error}")
             return None
         clip = window_clip(window, name, sample)
         return clip if clip.visible.any() else None
-
-    def _is_held_out(self, clip: str) -> bool:
-        return zlib.crc32(clip.encode()) % self.holdout_every == self.holdout_every - 1
 
 
 class StreamLoader(DataLoader[Example]):

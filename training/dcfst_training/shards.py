@@ -11,17 +11,17 @@ import json
 import logging
 import tarfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dcfst_training.datasets.clips import Clip, DatasetLayoutError, UnreadableFrameError
+from dcfst_training.datasets.clips import Clip, DatasetLayoutError, origin_of
+from dcfst_training.datasets.images import UnreadableFrameError, decode_image
 from dcfst_training.datasets.layouts import wrong_layout
 from dcfst_training.datasets.lazy import LazyClips
 
@@ -43,6 +43,10 @@ class Window:
     """Whether the target is in the frame."""
     crc32: list[int]
     """Checksum of each crop's JPEG data."""
+    origin: str = ""
+    """The image or video that the clip was cut from (`Clip.origin`)."""
+    exact: bool = True
+    """Whether the boxes are good enough to learn a box's IoU from."""
 
 
 @dataclass
@@ -70,6 +74,13 @@ class ShardIndex:
         """The index as JSON."""
         return json.dumps(asdict(self), indent=1)
 
+    def share_of(self, name: str) -> tuple[str, float]:
+        """The group that a data set's weight goes by, and its share of that (`mixture.Source`)."""
+        described = self.settings.get("sets", {}).get(name, {})
+        if not isinstance(described, dict):  # packed before shares were kept
+            return name, 1.0
+        return str(described.get("group", name)), float(described.get("share", 1.0))
+
     def check_context(self, wanted: float, source: str) -> None:
         """Raise DatasetLayoutError when the crops hold less context than training asks for."""
         packed = float(self.settings["context"])
@@ -85,12 +96,13 @@ def window_clip(window: Window, name: str, data: Mapping[str, bytes]) -> Clip:
     """A sample as a clip; `data` gives each crop's JPEG data by its extension (`00.jpg`)."""
 
     def read(path: Path) -> NDArray[np.uint8]:
-        return decode(data[path.name], f"{name}/{path.name}")
+        return decode_image(data[path.name], f"{name}/{path.name}")
 
     boxes = np.array(window.boxes_xywh, dtype=np.float64).reshape(-1, 4)
     boxes[~np.array(window.visible, dtype=bool)] = np.nan
     frames = tuple(Path(extension(number)) for number in range(len(window.frames)))
-    return Clip(window.clip, frames, boxes, read)
+    numbers = np.array(window.frames, dtype=np.int64)
+    return Clip(window.clip, frames, boxes, read, window.origin, (), window.exact, numbers)
 
 
 def extension(number: int) -> str:
@@ -101,7 +113,8 @@ def extension(number: int) -> str:
 def parse_window(text: bytes, name: str) -> Window:
     """The json of a sample; raises UnreadableFrameError."""
     try:
-        return Window(**json.loads(text))
+        window = Window(**json.loads(text))
+        return replace(window, origin=window.origin or origin_of(window.clip))
     except (ValueError, TypeError) as error:
         raise UnreadableFrameError(f"{name}: expected the json of a sample; {error}") from error
 
@@ -112,90 +125,125 @@ def check_data(data: bytes, crc32: int, name: str) -> None:
         raise UnreadableFrameError(f"{name} is corrupt: its checksum is not the packed one's")
 
 
-def decode(data: bytes, name: str) -> NDArray[np.uint8]:
-    """JPEG data as RGB (H, W, 3); raises UnreadableFrameError."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
-    if image is None:
-        raise UnreadableFrameError(f"{name} is corrupt: it cannot be decoded")
-    return image
-
-
 Places = dict[str, tuple[int, int]]
 """Offset and size in the shard of each member of a sample, by extension."""
 
 
-class ShardClips(LazyClips[tuple[Path, str, Places]]):
-    """The samples of the shards in a local folder, drawn in any order.
+@dataclass(frozen=True)
+class Packed:
+    """Where a sample lies."""
+
+    shard: Path
+    key: str
+    places: Places
+    clip: str
+    """The clip's name."""
+    origin: str
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"{self.shard}/{self.key}"
+
+
+class ShardClips(LazyClips[Packed]):
+    """The packed samples of one data set, drawn in any order."""
+
+    def __init__(self, name: str, entries: Sequence[Packed], group: str, share: float) -> None:
+        super().__init__(entries)
+        self.name, self.group, self.share = name, group, share
+
+    def origin(self, index: int) -> str:
+        """What clip `index` was cut from."""
+        return self.entries[index].origin
+
+    def name_of(self, entry: Packed) -> str:
+        """The name of the clip that was packed."""
+        return entry.clip
+
+    def load(self, entry: Packed) -> Clip:
+        """One sample; raises UnreadableFrameError."""
+        text = _member(entry.shard, *entry.places["json"])
+        window = parse_window(text, f"{entry.name}.json")
+        missing = {extension(number) for number in range(len(window.frames))} - set(entry.places)
+        if missing:
+            raise UnreadableFrameError(f"{entry.name}: expected {', '.join(sorted(missing))}")
+        return window_clip(window, entry.name, _Members(entry, window))
+
+
+def open_shards(root: str | Path, context: float = 0.0) -> list[ShardClips]:
+    """The data sets in the shards of a local folder, with the shares they were packed with.
 
     `context`: side of the largest crop that training takes / the target's size. A shard that is
     missing, cut short or damaged is reported with how many of its samples are left. Raises
     DatasetLayoutError when there is no index or no sample.
     """
+    root = Path(root)
+    if not (root / INDEX).is_file():
+        raise wrong_layout(root, "shards", f"{INDEX} beside the *.tar files")
+    index = ShardIndex.parse((root / INDEX).read_bytes(), str(root / INDEX))
+    index.check_context(context, str(root))
+    if not index.complete:
+        log.warning("%s: packing was not finished; `dcfst-train pack` goes on with it", root)
+    sets: dict[str, list[Packed]] = {}
+    for file, expected in tqdm(
+        index.shards.items(), desc=f"shards in {root}", unit="shard", disable=None
+    ):
+        found, problem = scan_shard(root / file)
+        if len(found) != expected:
+            report_missing(str(root / file), len(found), expected, problem)
+        for entry in found:
+            sets.setdefault(set_of(entry.clip), []).append(entry)
+    if not sets:
+        raise DatasetLayoutError(f"expected samples in the shards of {root}; found none")
+    return [ShardClips(name, sets[name], *index.share_of(name)) for name in sorted(sets)]
 
-    name = "shards"
 
-    def __init__(self, root: str | Path, context: float = 0.0) -> None:
-        root = Path(root)
-        if not (root / INDEX).is_file():
-            raise wrong_layout(root, "shards", f"{INDEX} beside the *.tar files")
-        index = ShardIndex.parse((root / INDEX).read_bytes(), str(root / INDEX))
-        index.check_context(context, str(root))
-        if not index.complete:
-            log.warning("%s: packing was not finished; `dcfst-train pack` goes on with it", root)
-        entries: list[tuple[Path, str, Places]] = []
-        for file, expected in tqdm(
-            index.shards.items(), desc=f"shards in {root}", unit="shard", disable=None
-        ):
-            found, problem = scan_shard(root / file)
-            if len(found) != expected:
-                report_missing(str(root / file), len(found), expected, problem)
-            entries += [(root / file, key, places) for key, places in found.items()]
-        if not entries:
-            raise DatasetLayoutError(f"expected samples in the shards of {root}; found none")
-        super().__init__(entries)
-
-    def load(self, entry: tuple[Path, str, Places]) -> Clip:
-        """One sample; raises UnreadableFrameError."""
-        shard, key, places = entry
-        name = f"{shard}/{key}"
-        window = parse_window(_member(shard, *places["json"]), f"{name}.json")
-        missing = {extension(number) for number in range(len(window.frames))} - set(places)
-        if missing:
-            raise UnreadableFrameError(f"{name}: expected {', '.join(sorted(missing))}")
-        return window_clip(window, name, _Members(shard, key, places, window))
+def set_of(clip: str) -> str:
+    """The data set that a clip of this name belongs to."""
+    return clip.partition("/")[0]
 
 
 class _Members(Mapping[str, bytes]):
     """The crops of a sample, read from the shard when asked for."""
 
-    def __init__(self, shard: Path, key: str, places: Places, window: Window) -> None:
-        self.shard, self.key, self.places, self.window = shard, key, places, window
+    def __init__(self, entry: Packed, window: Window) -> None:
+        self.entry, self.window = entry, window
 
     def __getitem__(self, name: str) -> bytes:
-        data = _member(self.shard, *self.places[name])
+        data = _member(self.entry.shard, *self.entry.places[name])
         crc32 = self.window.crc32[int(name.split(".")[0])]
-        check_data(data, crc32, f"{self.shard}/{self.key}.{name}")
+        check_data(data, crc32, f"{self.entry.name}.{name}")
         return data
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.entry.places)
 
     def __iter__(self) -> Any:
-        return iter(self.places)
+        return iter(self.entry.places)
 
 
-def scan_shard(path: Path) -> tuple[dict[str, Places], str]:
-    """Where the whole samples of a shard lie, by key, and what stopped the reading, if any."""
-    found: dict[str, Places] = {}
+def scan_shard(path: Path) -> tuple[list[Packed], str]:
+    """The whole samples of a shard, and what stopped the reading, if anything did."""
+    places: dict[str, Places] = {}
+    found: list[Packed] = []
     problem = ""
     try:
         with tarfile.open(path, "r:") as shard:
             for member in shard:
                 key, _, kind = member.name.partition(".")
-                found.setdefault(key, {})[kind] = (member.offset_data, member.size)
+                places.setdefault(key, {})[kind] = (member.offset_data, member.size)
+                if kind == "json":
+                    file = shard.extractfile(member)
+                    try:
+                        window = parse_window(file.read() if file else b"", member.name)
+                    except UnreadableFrameError as error:
+                        problem = str(error)
+                        continue
+                    found.append(Packed(path, key, places.pop(key), window.clip, window.origin))
     except (OSError, tarfile.TarError) as error:
         problem = str(error)
-    return {key: places for key, places in found.items() if "json" in places}, problem
+    return found, problem
 
 
 def report_missing(shard: str, found: int, expected: int, problem: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import lightning as L
@@ -11,6 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from dcfst_training.checkpointing import AtomicCheckpointIO, MidEpochCheckpoint, ResumableLoader
+from dcfst_training.errors import WriteError
 
 EPOCH, BATCH = 12, 2
 
@@ -104,14 +106,31 @@ def test_a_kill_while_writing_leaves_the_old_checkpoint(
     path = tmp_path / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"step": 1}, path)
 
-    def cut_short(checkpoint: object, target: str) -> None:
-        Path(target).write_bytes(b"half a check")
+    def cut_short(self: Path, data: bytes) -> None:
+        with self.open("wb") as file:
+            file.write(bytes(data)[:12])
         raise Stop
 
-    monkeypatch.setattr("lightning.fabric.plugins.io.torch_io._atomic_save", cut_short)
+    monkeypatch.setattr(Path, "write_bytes", cut_short)
     with pytest.raises(Stop):
         AtomicCheckpointIO().save_checkpoint({"step": 2}, path)
     assert torch.load(path, weights_only=True) == {"step": 1}
+
+
+def test_a_disk_that_is_full_keeps_the_old_checkpoint_and_blocks_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"step": 1}, path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, limits[1]))  # as if a MiB were left
+    try:
+        with pytest.raises(WriteError, match=r"room for a checkpoint of 4 MB in .*: make room"):
+            AtomicCheckpointIO().save_checkpoint({"step": torch.zeros(2**20)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert torch.load(path, weights_only=True) == {"step": 1}
+    assert [item.name for item in tmp_path.iterdir()] == ["last.ckpt"]
+    AtomicCheckpointIO().save_checkpoint({"step": 2}, path)
+    assert torch.load(path, weights_only=True) == {"step": 2}
 
 
 def test_weights_that_are_not_finite_never_replace_a_checkpoint(tmp_path: Path) -> None:

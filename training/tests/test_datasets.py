@@ -19,8 +19,8 @@ from dcfst_training.datasets import (
     MaskVideos,
     TrackingNet,
 )
-from dcfst_training.datasets.clips import UnreadableFrameError
-from dcfst_training.mixture import Sources
+from dcfst_training.datasets.images import UnreadableFrameError
+from dcfst_training.mixture import Sources, weigh
 from dcfst_training.pair_sampling import PairSampler
 
 BOXES = np.array([[10.0, 12, 20, 16], [12, 12, 20, 16], [14, 12, 20, 16], [16, 12, 20, 16]])
@@ -140,6 +140,15 @@ def test_lasot_counts_from_one_and_leaves_out_its_test_set(
     assert len(LaSOT(tmp_path / "cat")) == 2  # a single class's archive
 
 
+def test_missing_lasot_classes_are_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lasot(tmp_path)
+    write(tmp_path / "training_set.txt", "cat-1\ncat-2\nbear-3\nzebra-9\nbear-4\n")
+    assert len(LaSOT(tmp_path)) == 2
+    assert "3 of the 5 sequences" in caplog.text and "classes: bear, zebra" in caplog.text
+
+
 def test_trackingnet_has_twelve_sets(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     trackingnet(tmp_path)
     clips = TrackingNet(tmp_path)
@@ -226,7 +235,7 @@ def test_another_data_sets_folder_is_recognised(
 ) -> None:
     make(tmp_path)
     with pytest.raises(DatasetLayoutError) as caught:
-        Sources(**{flag: str(tmp_path)}).open({})
+        Sources(**{flag: str(tmp_path)}).open()
     message = str(caught.value)
     assert message.startswith(f"--data.{flag}: expected ")
     assert str(tmp_path) in message and message.endswith(expected)
@@ -235,9 +244,9 @@ def test_another_data_sets_folder_is_recognised(
 @pytest.mark.parametrize("flag", ["got10k", "lasot", "trackingnet", "coco", "masks"])
 def test_a_folder_that_is_missing_or_empty_is_named(tmp_path: Path, flag: str) -> None:
     with pytest.raises(DatasetLayoutError, match=r"found nothing"):
-        Sources(**{flag: str(tmp_path)}).open({})
+        Sources(**{flag: str(tmp_path)}).open()
     with pytest.raises(DatasetLayoutError, match=r"expected a folder at .*nowhere; there is none"):
-        Sources(**{flag: str(tmp_path / "nowhere")}).open({})
+        Sources(**{flag: str(tmp_path / "nowhere")}).open()
 
 
 def test_a_level_too_high_is_noticed(tmp_path: Path) -> None:
@@ -265,14 +274,15 @@ def test_a_damaged_annotation_is_skipped_with_a_warning(
     caplog.set_level(logging.WARNING)
     sampler, rng = PairSampler([clips], [1.0], 100), np.random.default_rng(0)
     assert {sampler.draw(rng).clip.name for _ in range(10)} == {"got10k/GOT-10k_Train_000001"}
-    assert "skipped a clip of got10k" in caplog.text and "cover.label" in caplog.text
+    assert caplog.text.count("skipped a clip of got10k") == 1 and "cover.label" in caplog.text
 
 
 def test_sets_are_weighted_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     got10k(tmp_path / "got")
     coco(tmp_path / "coco")
     sources = Sources(got10k=str(tmp_path / "got"), coco=str(tmp_path / "coco"), synthetic=3)
-    weights = {"got10k": 2.0, "synthetic": 0.0, "lassot": 1.0}
-    opened = sources.open(weights)
-    assert [(clips.name, weight) for clips, weight in opened] == [("got10k", 2.0), ("coco", 1.0)]
+    opened = sources.open()
+    weights = weigh(opened, {"got10k": 2.0, "synthetic": 0.0, "lassot": 1.0})
+    named = {source.clips.name: weight for source, weight in zip(opened, weights, strict=True)}
+    assert named == {"got10k": 2.0, "coco": 1.0, "synthetic": 0.0}
     assert "no data set is called lassot" in caplog.text

@@ -62,6 +62,17 @@ def test_iou_loss_is_zero_for_the_truth_on_its_scale() -> None:
     assert float(iou_loss(torch.tensor([[0.0, 0.0, 0.0]]), ious)) == pytest.approx(2 / 3)
 
 
+def test_pairs_with_loose_boxes_do_not_count_in_the_iou_loss() -> None:
+    predicted = torch.tensor([[0.0, 0.5], [9.0, 9.0], [1.0, -1.0]], requires_grad=True)
+    ious = torch.tensor([[0.4, 0.8], [0.1, 0.1], [0.9, 0.2]])
+    exact = torch.tensor([True, False, True])
+    loss = iou_loss(predicted, ious, exact)
+    assert float(loss.detach()) == pytest.approx(float(iou_loss(predicted[exact], ious[exact])))
+    loss.backward()
+    assert predicted.grad is not None and predicted.grad[1].abs().max() == 0
+    assert float(iou_loss(predicted.detach(), ious, torch.zeros(3, dtype=torch.bool))) == 0.0
+
+
 def test_shapes_that_do_not_fit_are_named() -> None:
     with pytest.raises(ValueError, match=r"one shape; got \(2, 3\) and \(2, 4\)"):
         modified_shrinkage_loss(torch.zeros(2, 3), torch.zeros(2, 4))

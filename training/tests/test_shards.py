@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -22,12 +25,15 @@ from dcfst_training.checkpointing import MidEpochCheckpoint
 from dcfst_training.cli import main
 from dcfst_training.data import PairDataModule
 from dcfst_training.datasets import DatasetLayoutError, MovingTargets
-from dcfst_training.datasets.clips import UnreadableFrameError
+from dcfst_training.datasets.clips import ClipList
+from dcfst_training.datasets.images import UnreadableFrameError
+from dcfst_training.mixture import Source, Sources, weigh
 from dcfst_training.pack import PackOptions, pack
-from dcfst_training.pair_sampling import ClipPair
+from dcfst_training.pair_sampling import ClipPair, draw_frames
 from dcfst_training.pairs import CropOptions, Example, make_example
 from dcfst_training.shard_stream import RemoteShards, ShardStream
-from dcfst_training.shards import ShardClips, scan_shard
+from dcfst_training.shards import ShardClips, open_shards, scan_shard
+from dcfst_training.splits import Split
 
 OPTIONS = PackOptions(shard_mb=0.25, frames_per_window=3, window=10, quality=97)
 PLAIN = CropOptions(augmentation=Augmentation(0.0, 0.0, 0.0, 0.0, 2.5, 0.0, 0.0))
@@ -36,7 +42,7 @@ CLIPS = MovingTargets(8, length=20)
 
 @pytest.fixture
 def packed(tmp_path: Path) -> Path:
-    pack([CLIPS], tmp_path / "shards", OPTIONS)
+    pack([Source(CLIPS, "synthetic")], tmp_path / "shards", OPTIONS)
     return tmp_path / "shards"
 
 
@@ -51,11 +57,16 @@ def url(packed: Path) -> Iterator[str]:
     server.shutdown()
 
 
+def opened(packed: Path, context: float = 0.0) -> ShardClips:
+    (clips,) = open_shards(packed, context)
+    return clips
+
+
 def test_what_is_packed_comes_back(packed: Path) -> None:
     index = json.loads((packed / "shards.json").read_text())
     assert len(index["shards"]) > 2 and index["complete"] and index["clips_done"] == 8
     assert all((packed / name).stat().st_size < 6e5 for name in index["shards"])
-    clips = ShardClips(packed, PLAIN.context)
+    clips = opened(packed, PLAIN.context)
     assert len(clips) == sum(index["shards"].values()) == 16  # two windows of ten frames each
     names = {clips.clip(number).name for number in range(len(clips))}
     assert names == {f"synthetic/{number}" for number in range(8)}
@@ -63,7 +74,7 @@ def test_what_is_packed_comes_back(packed: Path) -> None:
 
 def test_crops_show_what_the_frames_show(packed: Path) -> None:
     """A training crop of the packed crop is that of the whole frame, but for JPEG's losses."""
-    clips = ShardClips(packed)
+    clips = opened(packed)
     for number in range(4):
         clip = clips.clip(number)
         source = CLIPS.clip(int(clip.name.split("/")[1]))
@@ -78,9 +89,50 @@ def test_crops_show_what_the_frames_show(packed: Path) -> None:
 
 
 def _json_of(clips: ShardClips, number: int) -> bytes:
-    shard, _, places = clips.entries[number]
-    offset, size = places["json"]
-    return shard.read_bytes()[offset : offset + size]
+    entry = clips.entries[number]
+    offset, size = entry.places["json"]
+    return entry.shard.read_bytes()[offset : offset + size]
+
+
+def test_sets_keep_their_weights_in_shards(tmp_path: Path) -> None:
+    """A big set does not swallow a small one: shares are by set, as they are in folders."""
+    small, big = MovingTargets(3, length=6), MovingTargets(30, length=6)
+    small.name, big.name = "small", "big"
+    sources = [Source(small, "small"), Source(big, "stills", 0.5)]
+    pack(sources, tmp_path / "one", OPTIONS)
+    pack([Source(CLIPS, "synthetic")], tmp_path / "other", OPTIONS)
+    folders = [str(tmp_path / "one"), str(tmp_path / "other")]
+    found = Sources(shards=folders).open()
+    weights = weigh(found, {"stills": 4.0})
+    named = {source.clips.name: weight for source, weight in zip(found, weights, strict=True)}
+    assert named == {"small": 1.0, "big": 2.0, "synthetic": 1.0}
+    data = PairDataModule(shards=folders, weights={"stills": 4.0, "synthetic": 0.0})
+    data.setup("fit")
+    rng = np.random.default_rng(0)
+    drawn = [data._sampler("train").draw(rng).clip.name.split("/")[0] for _ in range(300)]
+    assert set(drawn) == {"small", "big"} and 70 < drawn.count("small") < 130
+
+
+def test_the_gap_of_a_pair_counts_frames_not_crops(tmp_path: Path) -> None:
+    """Eight frames of a window of a hundred are far apart, though their crops are neighbours."""
+    clips = MovingTargets(2, length=100)
+    pack([Source(clips, "synthetic")], tmp_path, replace(OPTIONS, frames_per_window=8, window=100))
+    packed = opened(tmp_path)
+    rng, gaps = np.random.default_rng(0), []
+    for number in range(len(packed)):
+        clip = packed.clip(number)
+        for _ in range(60):
+            pair = draw_frames(clip, 15, rng)
+            assert pair is not None
+            gaps.append(abs(clip.numbers[pair.train_frame] - clip.numbers[pair.test_frame]))
+    assert 0 < max(gaps) <= 15
+
+
+def test_what_is_known_of_a_clip_is_packed(tmp_path: Path) -> None:
+    clip = replace(CLIPS.clip(0), name="set/a", origin="video 7", exact=False)
+    pack([Source(ClipList("set", (clip,)), "set")], tmp_path, OPTIONS)
+    packed = opened(tmp_path)
+    assert packed.origin(0) == packed.clip(0).origin == "video 7" and not packed.clip(0).exact
 
 
 def test_an_interrupted_packing_goes_on(packed: Path, tmp_path: Path) -> None:
@@ -93,16 +145,16 @@ def test_an_interrupted_packing_goes_on(packed: Path, tmp_path: Path) -> None:
 
     out, left = tmp_path / "again", [5]
     with pytest.raises(KeyboardInterrupt):
-        pack([Stops(8, length=20)], out, OPTIONS)
+        pack([Source(Stops(8, length=20), "synthetic")], out, OPTIONS)
     done = json.loads((out / "shards.json").read_text())
     assert 0 < done["clips_done"] < 8 and not done["complete"]
     left[0] = 100
-    pack([Stops(8, length=20)], out, OPTIONS)
+    pack([Source(Stops(8, length=20), "synthetic")], out, OPTIONS)
     assert 100 - left[0] == 8 - done["clips_done"]
     for shard in sorted(packed.iterdir()):
         assert (out / shard.name).read_bytes() == shard.read_bytes()
     with pytest.raises(ValueError, match="packed with other quality: choose another folder"):
-        pack([CLIPS], out, replace(OPTIONS, quality=50))
+        pack([Source(CLIPS, "synthetic")], out, replace(OPTIONS, quality=50))
 
 
 def test_a_shard_that_is_cut_short_is_reported_and_its_rest_used(
@@ -113,24 +165,23 @@ def test_a_shard_that_is_cut_short_is_reported_and_its_rest_used(
     shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
     cut, _ = scan_shard(shard)
     assert 0 < len(cut) < len(whole)
-    assert len(ShardClips(packed)) == 16 - len(whole) + len(cut)
+    assert len(opened(packed)) == 16 - len(whole) + len(cut)
     assert f"{len(cut)} of its {len(whole)} samples are used" in caplog.text
     assert str(shard) in caplog.text
     # Cut between two members, without the end mark: nothing but the index knows.
     caplog.clear()
-    _, places = next(iter(cut.items()))
-    end = -(-(sum(places["json"])) // 512) * 512
+    end = -(-(sum(cut[0].places["json"])) // 512) * 512
     shard.write_bytes(shard.read_bytes()[:end])
-    assert len(ShardClips(packed)) == 16 - len(whole) + 1
+    assert len(opened(packed)) == 16 - len(whole) + 1
     assert f"1 of its {len(whole)} samples" in caplog.text
     caplog.clear()
     shard.unlink()
-    assert len(ShardClips(packed)) == 16 - len(whole)
+    assert len(opened(packed)) == 16 - len(whole)
     assert f"0 of its {len(whole)} samples" in caplog.text
 
 
 def damage(clips: ShardClips, number: int, kind: str) -> None:
-    shard, _, places = clips.entries[number]
+    shard, places = clips.entries[number].shard, clips.entries[number].places
     offset, size = places[kind]
     data = bytearray(shard.read_bytes())
     data[offset + size // 2] ^= 0x55
@@ -138,13 +189,13 @@ def damage(clips: ShardClips, number: int, kind: str) -> None:
 
 
 def test_a_corrupt_member_is_noticed(packed: Path) -> None:
-    clips = ShardClips(packed)
+    clips = opened(packed)
     damage(clips, 0, "01.jpg")
     clip = clips.clip(0)
     assert clip.read(0).shape[2] == 3
     with pytest.raises(UnreadableFrameError, match=r"shard-000000\.tar/.*01\.jpg is corrupt"):
         clip.read(1)
-    shard, _, places = clips.entries[1]
+    shard, places = clips.entries[1].shard, clips.entries[1].places
     offset, _ = places["json"]
     shard.write_bytes(shard.read_bytes()[:offset] + b"x" + shard.read_bytes()[offset + 1 :])
     with pytest.raises(UnreadableFrameError, match="expected the json of a sample"):
@@ -154,12 +205,12 @@ def test_a_corrupt_member_is_noticed(packed: Path) -> None:
 def test_streaming_skips_what_is_damaged_and_says_so(
     packed: Path, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    clips = ShardClips(packed)
+    clips = opened(packed)
     damage(clips, 0, "01.jpg")
     last = packed / "shard-000001.tar"
     last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
     (packed / "shard-000002.tar").unlink()
-    left = len(ShardClips(packed)) - 1
+    left = len(opened(packed)) - 1
     caplog.clear()
     stream = ShardStream(RemoteShards.open(url), PLAIN, 1, 1, (0,))
     names = [clip.name for clip in islice(stream._clips(0), left)]
@@ -197,8 +248,8 @@ def test_processes_of_a_stream_share_the_shards(url: str) -> None:
 
 
 def test_held_out_clips_of_a_stream_are_never_trained_on(url: str) -> None:
-    stream = ShardStream(RemoteShards.open(url), PLAIN, 1, 1, (0,), holdout_every=3)
-    kinds = (stream, replace(stream, held_out=True))
+    stream = ShardStream(RemoteShards.open(url), PLAIN, 1, 1, (0,), split=Split(3))
+    kinds = (stream, replace(stream, side="held_out"))
     train, held = ({clip.name for clip in islice(kind._clips(0), 30)} for kind in kinds)
     assert train and held and not train & held
     assert len(train | held) == 8
@@ -221,7 +272,35 @@ def test_pack_as_a_user_runs_it(tmp_path: Path, capsys: pytest.CaptureFixture[st
     flags = ["--data.synthetic=3", "--pack.shard_mb=0.1", "--pack.frames_per_window=2"]
     main(["pack", f"--out={out}", "--workers=0", *flags])
     assert "wrote 3 samples in" in capsys.readouterr().out
-    assert len(ShardClips(out)) == 3
+    assert len(opened(out)) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell a child")
+def test_packing_leaves_no_process_behind_when_it_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dcfst_training.cli", "pack", f"--out={tmp_path}"]
+    settings = ["--data.synthetic=100000", "--workers=2", "--pack.shard_mb=4000"]
+    process = subprocess.Popen([*command, *settings], stderr=subprocess.DEVNULL)
+    children: list[str] = []
+    try:
+        while len(children) < 2 or not list(tmp_path.glob("*.unfinished")):
+            assert process.poll() is None
+            time.sleep(0.1)
+            listing = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+            children = listing.read_text().split()
+    finally:
+        process.kill()
+        process.wait()
+    until = time.monotonic() + 20
+    while any(running(child) for child in children) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(running(child) for child in children)
+
+
+def running(process: str) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 class Stop(Exception):

@@ -46,12 +46,56 @@ def test_normal_equations_equal_the_primal_form() -> None:
     assert difference.abs().max() < 1e-10
 
 
-@pytest.mark.parametrize(("samples", "dimensions"), [(4, 7), (7, 4)])
+def through_the_factorisation(
+    x: torch.Tensor, y: torch.Tensor, shift: torch.Tensor
+) -> torch.Tensor:
+    """The dual solution with autograd's own derivative: the oracle of ours."""
+    eye = torch.eye(x.shape[1], dtype=x.dtype)
+    factor = torch.linalg.cholesky(x @ x.mT + shift[:, None, None] * eye)
+    return (x.mT @ torch.cholesky_solve(y[..., None], factor)).squeeze(-1)
+
+
+@pytest.mark.parametrize(("samples", "dimensions"), [(4, 7), (7, 4), (1, 3)])
 def test_gradient_through_the_solver(samples: int, dimensions: int) -> None:
     x, y = problem(samples, dimensions)
-    torch.autograd.gradcheck(
-        lambda a, b: ridge_solve(a, b, 0.5), (x.requires_grad_(), y.requires_grad_())
+    shift = torch.tensor([0.5, 2.0], dtype=torch.float64)
+    inputs = tuple(value.requires_grad_() for value in (x, y, shift))
+    torch.autograd.gradcheck(ridge_solve, inputs)
+    weight = torch.rand(2, samples, dtype=torch.float64).add(0.1).requires_grad_()
+    torch.autograd.gradcheck(ridge_solve, (*inputs, weight))
+
+
+@pytest.mark.parametrize(("samples", "dimensions"), [(30, 50), (50, 30)])
+def test_gradient_is_that_through_the_factorisation(samples: int, dimensions: int) -> None:
+    found = []
+    for solve in (ridge_solve, through_the_factorisation):
+        x, y = problem(samples, dimensions)
+        shift = torch.tensor([0.1, 3.0], dtype=torch.float64)
+        inputs = [value.requires_grad_() for value in (x, y, shift)]
+        solve(*inputs).sin().sum().backward()
+        found.append([value.grad for value in inputs])
+    for ours, theirs in zip(*found, strict=True):
+        assert (ours - theirs).abs().max() < 1e-9 * theirs.abs().max()
+
+
+def test_a_weight_counts_as_so_many_samples() -> None:
+    x, y = problem(6, 9)
+    weight = torch.tensor([2.0, 1.0, 0.0, 3.0, 1.0, 1.0], dtype=torch.float64)
+    times = weight.long().tolist()
+    repeated = ridge_solve(
+        x.repeat_interleave(torch.tensor(times), dim=1),
+        y.repeat_interleave(torch.tensor(times), dim=1),
+        0.3,
     )
+    assert (ridge_solve(x, y, 0.3, weight.expand(2, -1)) - repeated).abs().max() < 1e-10
+
+
+def test_each_of_a_batch_may_have_a_lambda_of_its_own() -> None:
+    x, y = problem(12, 20)
+    both = ridge_solve(x, y, torch.tensor([0.1, 5.0]))
+    for index, one in enumerate((0.1, 5.0)):
+        alone = ridge_solve(x[index : index + 1], y[index : index + 1], one)
+        assert (both[index] - alone[0]).abs().max() < 1e-7
 
 
 def test_float32_stays_near_float64_at_full_size() -> None:
@@ -60,6 +104,12 @@ def test_float32_stays_near_float64_at_full_size() -> None:
     exact = ridge_solve(x, y, 0.1)
     single = ridge_solve(x.float(), y.float(), 0.1)
     assert (single - exact).norm() / exact.norm() < 1e-3
+    gradients = []
+    for dtype in (torch.float64, torch.float32):
+        rows = x.to(dtype, copy=True).requires_grad_()
+        ridge_solve(rows, y.to(dtype), 0.1).square().sum().backward()
+        gradients.append(rows.grad.double())
+    assert (gradients[1] - gradients[0]).norm() / gradients[0].norm() < 1e-3
 
 
 def test_half_precision_is_solved_in_float32() -> None:

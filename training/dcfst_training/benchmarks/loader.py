@@ -12,17 +12,19 @@ import time
 from pathlib import Path
 
 import yaml
-from jsonargparse import ArgumentParser
 from torch.utils.data import DataLoader
 
 from dcfst_core.evaluation.tables import format_table
 from dcfst_training.benchmarks.meter import write_json
 from dcfst_training.data import PairDataModule
 from dcfst_training.mixture import FLAGS
+from dcfst_training.processes import begin_worker
 
 
 def main(arguments: list[str]) -> None:
     """Entry point of `dcfst-train bench loader`."""
+    from jsonargparse import ArgumentParser
+
     parser = ArgumentParser(prog="dcfst-train bench loader", description=__doc__)
     parser.add_argument("--config", type=Path, help="recipe of `fit`, whose `data` is measured")
     parser.add_argument("--pairs", type=int, default=256, help="pairs to measure on (256)")
@@ -35,8 +37,8 @@ def main(arguments: list[str]) -> None:
     settings = parser.instantiate_classes(chosen).data
     sources = {_describe(settings): settings}
     if chosen.shards:
-        common = {name: settings.hparams[name] for name in ("batch_size", "max_gap", "crop")}
-        sources[chosen.shards] = PairDataModule(shards=chosen.shards, **common)
+        common = {name: settings.hparams[name] for name in ("batch_size", "max_gap")}
+        sources[chosen.shards] = PairDataModule(shards=chosen.shards, crop=settings.crop, **common)
     rows = []
     for name, data in sources.items():
         print(f"{name}: {chosen.pairs} pairs")
@@ -54,7 +56,12 @@ def measure_loader(data: PairDataModule, pairs: int, workers: int) -> dict[str, 
     of the processes, start included, less that of a start.
     """
     examples = data.examples(pairs + workers * data.hparams.batch_size)
-    loader = DataLoader(examples, batch_size=data.hparams.batch_size, num_workers=workers)
+    loader = DataLoader(
+        examples,
+        batch_size=data.hparams.batch_size,
+        num_workers=workers,
+        worker_init_fn=begin_worker,
+    )
     before = _children_cpu_s()
     batches = iter(loader)
     for _ in range(workers):

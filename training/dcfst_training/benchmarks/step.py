@@ -108,6 +108,7 @@ def make_batch(pairs: int, device: torch.device, proposals: int = 16) -> Example
         **{"train_patch": patches[0], "test_patch": patches[1]},
         **{"train_box": box, "test_box": moved, "proposals": corners + noise},
         "proposal_ious": torch.rand(pairs, proposals, generator=generator),
+        "exact": torch.ones(pairs, dtype=torch.bool),
         "clip": torch.arange(pairs),
     }
     return {name: value.to(device) for name, value in batch.items()}

@@ -8,19 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dcfst_core.evaluation.sequences import DatasetError
+from dcfst_training.datasets.images import UnreadableFrameError, decode_image
 
 
 class DatasetLayoutError(DatasetError):
     """A folder that is not laid out as its data set is published: what was looked for, where."""
-
-
-class UnreadableFrameError(RuntimeError):
-    """A frame that cannot be decoded, or a clip whose annotation is damaged."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +29,19 @@ class Clip:
     """(n, 4) pixels; NaN where the target is absent."""
     reader: Callable[[Path], NDArray[np.uint8]] | None = None
     """How a frame is read; None decodes an image file."""
+    origin: str = ""
+    """The image or video that it was cut from, which other clips may share; empty takes the part
+    of the name before `#`."""
+    related: tuple[str, ...] = ()
+    """What else clips of the same video have in common, such as a source."""
+    exact: bool = True
+    """Whether the boxes are good enough to learn a box's IoU from."""
+    numbers: NDArray[np.int64] | None = None
+    """(n,) each frame's number in its video; None counts the frames."""
 
     def __post_init__(self) -> None:
+        if not self.origin:
+            object.__setattr__(self, "origin", origin_of(self.name))
         if self.boxes_xywh.shape != (len(self.frames), 4):
             raise DatasetLayoutError(
                 f"clip {self.name}: expected one box of 4 numbers for each of its "
@@ -52,10 +59,16 @@ class Clip:
         path = self.frames[index]
         if self.reader is not None:
             return self.reader(path)
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-        if image is None:
-            raise UnreadableFrameError(f"expected an image in {path}; it cannot be decoded")
-        return image
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise UnreadableFrameError(f"expected an image in {path}; {error}") from error
+        return decode_image(data, str(path))
+
+
+def origin_of(name: str) -> str:
+    """The image or video that a clip of this name was cut from: `coco/123` for `coco/123#7`."""
+    return name.partition("#")[0]
 
 
 class ClipSet(Protocol):
@@ -66,6 +79,10 @@ class ClipSet(Protocol):
     def __len__(self) -> int: ...
 
     def clip(self, index: int) -> Clip: ...
+
+    def origin(self, index: int) -> str:
+        """What clip `index` was cut from, without reading it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -81,3 +98,7 @@ class ClipList:
     def clip(self, index: int) -> Clip:
         """Clip `index`."""
         return self.clips[index]
+
+    def origin(self, index: int) -> str:
+        """What clip `index` was cut from."""
+        return self.clips[index].origin

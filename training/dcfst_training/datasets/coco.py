@@ -59,9 +59,13 @@ class COCO(LazyClips[int]):
         kept = can_be_target(boxes[:, 2:], areas[image])
         self.boxes, self.image, self.numbers = boxes[kept], image[kept], numbers[kept]
 
+    def name_of(self, entry: int) -> str:
+        """`coco/<image>#<object>`."""
+        image = Path(str(self.files[self.image[entry]])).stem
+        return f"{self.name}/{image}#{self.numbers[entry]}"
+
     def load(self, entry: int) -> Clip:
         """One object."""
         assert self.folder is not None
         file = str(self.files[self.image[entry]])
-        name = f"{self.name}/{Path(file).stem}#{self.numbers[entry]}"
-        return Clip(name, (self.folder / file,), self.boxes[entry : entry + 1])
+        return Clip(self.name_of(entry), (self.folder / file,), self.boxes[entry : entry + 1])

@@ -51,6 +51,10 @@ class GOT10k(LazyClips[Path]):
             )
         return [name for name in listed if name in present]
 
+    def name_of(self, entry: Path) -> str:
+        """`got10k/<sequence>`."""
+        return f"{self.name}/{entry.name}"
+
     def load(self, entry: Path) -> Clip:
         """One sequence; raises DatasetError."""
         boxes = read_boxes(entry / "groundtruth.txt")
@@ -59,4 +63,4 @@ class GOT10k(LazyClips[Path]):
         if covered.is_file():
             boxes = hide(boxes, ~read_flags(covered), covered)
         frames = NumberedFrames(entry, "{:08d}.jpg", len(boxes), first=1)
-        return Clip(f"{self.name}/{entry.name}", frames, boxes)
+        return Clip(self.name_of(entry), frames, boxes)

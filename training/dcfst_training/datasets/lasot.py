@@ -47,6 +47,7 @@ class LaSOT(LazyClips[Path]):
         chosen, left_out = root / "training_set.txt", root / "testing_set.txt"
         if chosen.is_file():
             names = set(chosen.read_text().split())
+            _report_missing(names - {folder.name for folder in folders}, len(names), chosen)
             return [folder for folder in folders if folder.name in names]
         if left_out.is_file():
             names = set(left_out.read_text().split())
@@ -59,10 +60,23 @@ class LaSOT(LazyClips[Path]):
         )
         return folders
 
+    def name_of(self, entry: Path) -> str:
+        """`lasot/<sequence>`."""
+        return f"{self.name}/{entry.name}"
+
     def load(self, entry: Path) -> Clip:
         """One sequence; raises DatasetError."""
         boxes = read_boxes(entry / "groundtruth.txt", origin=1)
         for name in FLAGS:
             boxes = hide(boxes, read_flags(entry / name), entry / name)
         frames = NumberedFrames(entry / "img", "{:08d}.jpg", len(boxes), first=1)
-        return Clip(f"{self.name}/{entry.name}", frames, boxes)
+        return Clip(self.name_of(entry), frames, boxes)
+
+
+def _report_missing(missing: set[str], listed: int, listing: Path) -> None:
+    if missing and len(missing) < listed:
+        classes = sorted({name.rpartition("-")[0] for name in missing})
+        log.warning(
+            "%s of the %s sequences that %s names are not there (classes: %s); going on without",
+            *(len(missing), listed, listing, ", ".join(classes)),
+        )

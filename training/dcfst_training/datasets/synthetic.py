@@ -26,6 +26,10 @@ class MovingTargets:
     def __len__(self) -> int:
         return self.count
 
+    def origin(self, index: int) -> str:
+        """The clip itself."""
+        return f"{self.name}/{index}"
+
     def clip(self, index: int) -> Clip:
         """A target on a smooth random path that slowly changes its size."""
         rng = np.random.default_rng([self.seed, index])
@@ -43,7 +47,7 @@ class MovingTargets:
             return _paste(background, texture, boxes[int(path.stem)])
 
         frames = tuple(Path(f"{number}") for number in time)
-        return Clip(f"synthetic/{index}", frames, boxes, draw)
+        return Clip(self.origin(index), frames, boxes, draw)
 
 
 def _texture(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:

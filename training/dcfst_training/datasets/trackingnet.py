@@ -48,12 +48,17 @@ class TrackingNet(LazyClips[tuple[Path, str]]):
         super().__init__(entries)
         self.check_first()
 
+    def name_of(self, entry: tuple[Path, str]) -> str:
+        """`trackingnet/TRAIN_<n>/<video>`."""
+        folder, video = entry
+        return f"{self.name}/{folder.name}/{video}"
+
     def load(self, entry: tuple[Path, str]) -> Clip:
         """One video; raises DatasetError."""
         folder, video = entry
         boxes = read_boxes(folder / "anno" / f"{video}.txt")
         frames = NumberedFrames(folder / "frames" / video, "{}.jpg", len(boxes), first=0)
-        return Clip(f"{self.name}/{folder.name}/{video}", frames, boxes)
+        return Clip(self.name_of(entry), frames, boxes)
 
 
 def _videos(folder: Path) -> list[tuple[Path, str]]:
