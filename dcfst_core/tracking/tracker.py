@@ -1,8 +1,7 @@
 """The tracker: `init` on a box, `update` on every following frame; any number of targets.
 
 A frame's way: plan (where to look) -> search (scores) -> choose (one find a target) -> examine
-(box, evidence) -> judge (state, permissions) -> move -> learn. A target is written here and
-nowhere else.
+(box, evidence) -> judge (state, permissions) -> move -> learn. Targets are written only here.
 """
 
 from __future__ import annotations
@@ -95,9 +94,7 @@ class Tracker:
             and getattr(config, spec.name) != getattr(self._config, spec.name)
         ]
         if changed:
-            raise ValueError(
-                f"expected {', '.join(changed)} as before: make a new Tracker instead"
-            )
+            raise ValueError(f"expected {', '.join(changed)} as before: make a new Tracker")
         self._build(config)
 
     @property
@@ -291,7 +288,7 @@ class Tracker:
                 target.looks = target.looks.with_look(lesson.find.descriptor)
 
     def pop_notes(self) -> dict[str, list[str]]:
-        """What went wrong with targets since the last call, in words, by id."""
+        """What went wrong with targets since the last call, by id."""
         notes = {name: target.notes for name, target in self._targets.items() if target.notes}
         for name in notes:
             self._targets[name].notes = []
@@ -299,6 +296,5 @@ class Tracker:
 
 
 def _give_up_model(target: Target, error: SolverError) -> None:
-    """A damaged model goes back to the first frame's samples, and its target is lost."""
     target.notes.append(f"its model was given up for the first frame's: {error}")
     target.belief = Belief(TrackState.LOST, 0.0, target.belief.usual)

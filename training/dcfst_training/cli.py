@@ -17,6 +17,7 @@ USAGE = """usage: dcfst-train fit [--config FILE.yaml] [--run FOLDER] [--help] .
        dcfst-train evaluate RUN --root FOLDER [--help]
        dcfst-train report RUN [--help]
        dcfst-train compare RUN RUN ... [--help]
+       dcfst-train judge --root FOLDER --root FOLDER ... [--help]
        dcfst-train export CHECKPOINT OUT.safetensors [--help]
        dcfst-train bench solver|step|loader [--help]"""
 
@@ -60,6 +61,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "evaluate": _in("evaluate"),
     "report": _in("report"),
     "compare": _in("compare"),
+    "judge": _in("judge"),
     "export": _in("export"),
     "bench": _in("benchmarks"),
 }

@@ -14,7 +14,6 @@ import json
 import sys
 from pathlib import Path
 
-from dcfst_core.errors import DCFSTError
 from dcfst_core.evaluation.datasets import FORMATS, load_sequences
 from dcfst_core.evaluation.sequences import DatasetError
 from dcfst_core.evaluation.trackers import TrackerSpec
@@ -28,11 +27,7 @@ from dcfst_training.judge.runs import collect, judge_cases, save_verifier
 
 def main(arguments: list[str]) -> None:
     """Collect, fit, report."""
-    options = _parser().parse_args(arguments)
-    try:
-        run(options)
-    except (DCFSTError, OSError) as error:
-        sys.exit(f"dcfst-train judge: {error}")
+    run(_parser().parse_args(arguments))
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,8 +1,8 @@
 """Fit the verifier's weights so that the filtered probability means what it says.
 
 The whole filter is fitted, through time: logit p_t = verifier(evidence_t) + carry logit p'_t, with
-p' the probability one frame later (`judgement.predicted`). Each run starts at p = 1, as a target is
-given; the loss is the cross entropy of p_t against "the box holds the target" in every frame.
+p' the probability one frame later (`judgement.predicted`). Each run starts at p = 1, as a target
+is given; the loss is the cross entropy of p_t against "the box holds the target" in every frame.
 """
 
 from __future__ import annotations
