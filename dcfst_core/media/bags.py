@@ -14,7 +14,7 @@ from rosbags.rosbag2 import ReaderError
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from dcfst_core.errors import DCFSTError
-from dcfst_core.media.video import Closing
+from dcfst_core.media.frames import Closing
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfst_core.errors import DCFSTError
-from dcfst_core.media.video import Frame
+from dcfst_core.media.frames import Frame
 
 
 class ImageMessageError(DCFSTError, ValueError):

@@ -12,7 +12,7 @@ from rosbags.interfaces import ConnectionExtRosbag2, MessageDefinitionFormat
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from dcfst_core.media.bags import BagError, ImageBag, message_types
-from dcfst_core.media.video import Closing
+from dcfst_core.media.frames import Closing
 from dcfst_core.track import Track, TrackState
 
 DETECTION = "vision_msgs/msg/Detection2D"
