@@ -232,12 +232,13 @@ class Video(FrameSource):
 
     def _ends_early(self, numbers: FrameNumbers, promised: int) -> bool:
         if self._promised and self._packets_seen < promised:
-            # AVI counts the places of repeated pictures, which hold no packet.
-            unit, length = self._stream.time_base, self._stream.duration
-            if not unit or not length or not self._rate or numbers.last_pts is None:
+            # AVI counts the places of repeated pictures too, which hold no packet.
+            unit = self._stream.time_base
+            if not unit or not self._rate or numbers.last_pts is None:
                 return True
-            end = (self._stream.start_time or 0) + length
-            return numbers.last_pts + 1.5 / (unit * self._rate) < end
+            interval = float(1 / (unit * self._rate))
+            length = max(self._stream.duration or 0, promised * interval)
+            return numbers.last_pts - (self._stream.start_time or 0) + 1.5 * interval < length
         if self._path is None or not self._duration_s or not self.fps:
             return False
         # Reckoned from the duration, the number means something only at a constant rate.

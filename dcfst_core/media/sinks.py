@@ -137,3 +137,14 @@ class VideoWriter(Closing):
         note = f"{self.path}: {text}"
         if note not in self.notes:
             self.notes.append(note)
+
+
+def write_image(path: Path, frame_rgb: Frame) -> None:
+    """Write an RGB image; the name at once leads to the whole file or to none. OSError if not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done, data = cv2.imencode(path.suffix, np.ascontiguousarray(frame_rgb[..., ::-1]))
+    if not done:
+        raise OSError(f"cannot write an image to {path}")
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(data.tobytes())
+    os.replace(part, path)
