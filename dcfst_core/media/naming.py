@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
@@ -41,6 +41,11 @@ def in_time_order(stems: Sequence[str]) -> list[tuple[int, Key]]:
     """
     if len(stems) == 1:
         return [(0, ())]
+    if all(stem.isascii() and stem.isdigit() for stem in stems):
+        plain = {index: (Decimal(stem),) for index, stem in enumerate(stems)}
+        ordered = sorted(plain, key=lambda i: plain[i])
+        _check_twins(ordered, plain, stems)
+        return [(index, plain[index]) for index in ordered]
     read = [_read(text) for text in plain_times(stems)]
     numbered = [i for i, name in enumerate(read) if name.numbers]
     if not numbered:
@@ -162,7 +167,7 @@ def _check_series(
         )
 
 
-def _check_twins(ordered: list[int], keys: dict[int, Key], stems: Sequence[str]) -> None:
+def _check_twins(ordered: list[int], keys: Mapping[int, Key], stems: Sequence[str]) -> None:
     for a, b in pairwise(ordered):
         if keys[a] == keys[b]:
             raise OrderError(
