@@ -1,0 +1,87 @@
+"""What a weights file is that is no safetensors file, and what can be done with it."""
+
+from __future__ import annotations
+
+import pickle
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dcfst_core.network.model import DCFSTNet
+
+# Keys under which training programs keep the network's tensors.
+_NESTED = ("state_dict", "net", "model", "network", "model_state_dict")
+_PREFIXES = ("net.", "module.", "model.", "network.")
+_SUFFIXES = (".pth", ".pt", ".tar", ".ckpt", ".bin", ".pkl", ".pth.tar")
+
+
+def describe_foreign(path: Path) -> str | None:
+    """What a PyTorch checkpoint holds and how to convert it, or why not.
+
+    None for a file that is no such checkpoint. Nothing in the file is executed: PyTorch's
+    weights-only reader refuses everything but tensors.
+    """
+    kind = _kind(path)
+    if kind is None:
+        return None
+    head = (
+        f"expected a .safetensors file; {path} is {kind}. Such files are not loaded here, because "
+        "they can run any code"
+    )
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, OSError):
+        return (
+            f"{head}. It holds objects of the program that wrote it, not tensors alone: export it "
+            "there to safetensors, or, if `dcfst-train` wrote it, with `dcfst-train export "
+            f"{path.name} OUT.safetensors`"
+        )
+    names, own_tensors = _tensor_names(held), set(DCFSTNet().state_dict())
+    if own_tensors <= names:
+        return (
+            f"{head}. It holds this network's tensors: `dcfst-train export {path.name} "
+            "OUT.safetensors` converts it"
+        )
+    first = ", ".join(sorted(names)[:3]) or "none"
+    return (
+        f"{head}. It cannot be converted either: its {len(names)} tensors ({first}, ...) are not "
+        f"those of this network, which has {len(own_tensors)}; weights of other DCFST "
+        "implementations have other layers"
+    )
+
+
+def _kind(path: Path) -> str | None:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(name.endswith("data.pkl") for name in archive.namelist()):
+                return "a PyTorch checkpoint (a zip file with a pickle in it)"
+        return "a zip file"
+    with path.open("rb") as file:
+        start = file.read(2)
+    if len(start) == 2 and start[0] == 0x80 and start[1] <= pickle.HIGHEST_PROTOCOL:
+        return "a PyTorch checkpoint (a pickle)"
+    if tarfile.is_tarfile(path):
+        return "a tar file, as PyTorch wrote before 2017"
+    if path.name.lower().endswith(_SUFFIXES):
+        return "by its name a PyTorch checkpoint, but cannot be read as one (cut short?)"
+    return None
+
+
+def _tensor_names(held: Any) -> set[str]:
+    """Names of the tensors in a checkpoint, without the prefixes that wrappers add."""
+    while isinstance(held, Mapping):
+        nested = next((held[k] for k in _NESTED if isinstance(held.get(k), Mapping)), None)
+        if nested is None:
+            break
+        held = nested
+    if not isinstance(held, Mapping):
+        return set()
+    names = {str(name) for name, value in held.items() if isinstance(value, torch.Tensor)}
+    for prefix in _PREFIXES:
+        if names and all(name.startswith(prefix) for name in names):
+            names = {name.removeprefix(prefix) for name in names}
+    return names
