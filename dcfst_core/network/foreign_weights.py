@@ -16,6 +16,7 @@ from dcfst_core.network.model import DCFSTNet
 # Keys under which training programs keep the network's tensors.
 _NESTED = ("state_dict", "net", "model", "network", "model_state_dict")
 _PREFIXES = ("net.", "module.", "model.", "network.")
+_UNREADABLE = "a PyTorch checkpoint by its name alone"
 _SUFFIXES = (".pth", ".pt", ".tar", ".ckpt", ".bin", ".pkl", ".pth.tar")
 
 
@@ -28,29 +29,29 @@ def describe_foreign(path: Path) -> str | None:
     kind = _kind(path)
     if kind is None:
         return None
-    head = (
-        f"expected a .safetensors file; {path} is {kind}. Such files are not loaded here, because "
-        "they can run any code"
-    )
+    head = f"expected a .safetensors file; {path} is {kind}"
+    if kind == _UNREADABLE:
+        return f"{head}: it is cut short or damaged, so fetch it again"
     try:
         held = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, OSError):
         return (
-            f"{head}. It holds objects of the program that wrote it, not tensors alone: export it "
-            "there to safetensors, or, if `dcfst-train` wrote it, with `dcfst-train export "
-            f"{path.name} OUT.safetensors`"
+            f"{head} with objects of the program that wrote it, which loading would run: export "
+            "its tensors there to safetensors"
         )
     names, own_tensors = _tensor_names(held), set(DCFSTNet().state_dict())
-    if own_tensors <= names:
+    if not own_tensors <= names:
+        first = ", ".join(sorted(names)[:3]) or "none"
         return (
-            f"{head}. It holds this network's tensors: `dcfst-train export {path.name} "
-            "OUT.safetensors` converts it"
+            f"{head}, and cannot be converted: its {len(names)} tensors ({first}, ...) are not the "
+            f"{len(own_tensors)} of this network. Other DCFST implementations have other layers"
         )
-    first = ", ".join(sorted(names)[:3]) or "none"
+    if "hyper_parameters" in held and "state_dict" in held:
+        return f"{head} of `dcfst-train`: `dcfst-train export {path} OUT.safetensors` converts it"
     return (
-        f"{head}. It cannot be converted either: its {len(names)} tensors ({first}, ...) are not "
-        f"those of this network, which has {len(own_tensors)}; weights of other DCFST "
-        "implementations have other layers"
+        f"{head} with this network's tensors. To convert it, in Python: net = "
+        f"dcfst_core.network.model.DCFSTNet(); net.load_state_dict(torch.load({path.name!r}, "
+        'weights_only=True)); dcfst_core.network.checkpoint.save_model(net, "OUT.safetensors", {})'
     )
 
 
@@ -67,7 +68,7 @@ def _kind(path: Path) -> str | None:
     if tarfile.is_tarfile(path):
         return "a tar file, as PyTorch wrote before 2017"
     if path.name.lower().endswith(_SUFFIXES):
-        return "by its name a PyTorch checkpoint, but cannot be read as one (cut short?)"
+        return _UNREADABLE
     return None
 
 
