@@ -43,15 +43,18 @@ def describe_foreign(path: Path) -> str | None:
     if not own_tensors <= names:
         first = ", ".join(sorted(names)[:3]) or "none"
         return (
-            f"{head}, and cannot be converted: its {len(names)} tensors ({first}, ...) are not the "
-            f"{len(own_tensors)} of this network. Other DCFST implementations have other layers"
+            f"{head}, and cannot be converted: its {len(names)} tensors ({first}, ...) are not "
+            f"the {len(own_tensors)} of this network. Other DCFST implementations have other layers"
         )
     if "hyper_parameters" in held and "state_dict" in held:
         return f"{head} of `dcfst-train`: `dcfst-train export {path} OUT.safetensors` converts it"
+    state = f"torch.load({path.name!r}, weights_only=True)"
+    if not own_tensors <= set(held):
+        state = f"the state dict within {state}, its names without prefix"
     return (
         f"{head} with this network's tensors. To convert it, in Python: net = "
-        f"dcfst_core.network.model.DCFSTNet(); net.load_state_dict(torch.load({path.name!r}, "
-        'weights_only=True)); dcfst_core.network.checkpoint.save_model(net, "OUT.safetensors", {})'
+        f"dcfst_core.network.model.DCFSTNet(); net.load_state_dict({state}); "
+        'dcfst_core.network.checkpoint.save_model(net, "OUT.safetensors", {})'
     )
 
 
