@@ -23,10 +23,10 @@ from dcfst_core.cli.options import (
     build_tracker,
     initial_boxes,
 )
-from dcfst_core.cli.output_paths import check_outputs
 from dcfst_core.cli.outputs import Outputs, Summary
 from dcfst_core.cli.track import step
 from dcfst_core.media.image_messages import ImageMessageError, stamp_to_ns, to_rgb
+from dcfst_core.media.output_files import check_outputs
 from dcfst_core.media.video import Frame, TimedFrame, VideoWriter
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from dcfst_core.cli.options import (
     initial_boxes,
     positive_int,
 )
-from dcfst_core.cli.output_paths import check_outputs
 from dcfst_core.cli.outputs import COLUMNS, Outputs, Summary
+from dcfst_core.media.output_files import check_outputs
 from dcfst_core.media.video import (
     Frame,
     FrameSource,

@@ -44,7 +44,7 @@ def describe_foreign(path: Path) -> str | None:
         first = ", ".join(sorted(names)[:3]) or "none"
         return (
             f"{head}, and cannot be converted: its {len(names)} tensors ({first}, ...) are not "
-            f"the {len(own_tensors)} of this network. Other DCFST implementations have other layers"
+            f"the {len(own_tensors)} of this network: other implementations have other layers"
         )
     if "hyper_parameters" in held and "state_dict" in held:
         return f"{head} of `dcfst-train`: `dcfst-train export {path} OUT.safetensors` converts it"
