@@ -29,10 +29,13 @@ setup(
     ],
     python_requires=">=3.10",
     install_requires=[
+        "av>=17",
+        "backports.zstd>=1; python_version < '3.14'",
+        "lz4>=4",
         "numpy>=1.26",
         "opencv-python>=4.8",
         "pyyaml>=6",
-        "rosbags>=0.10",
+        "rosbags>=0.11",
         "safetensors>=0.4",
         "torch>=2.2",
         "torchvision>=0.17",
@@ -42,7 +45,8 @@ setup(
         "eval": ["matplotlib>=3.8", "optuna>=4"],
         # rosbags-image: an independent converter to compare image conversions with.
         "dev": [
-            *("rosbags-image>=0.9", "pytest>=8", "pytest-timeout>=2.3"),
+            *("rosbags-image>=0.9", "imageio-ffmpeg>=0.5"),
+            *("pytest>=8", "pytest-timeout>=2.3"),
             *("ruff", "mypy", "import-linter>=2.6", "pre-commit"),
         ],
     },

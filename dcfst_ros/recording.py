@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-import cv2
-
 from dcfst_core.media.drawing import contact_sheet, draw_tracks, spread_indices
-from dcfst_core.media.image_messages import to_rgb
-from dcfst_core.media.video import Frame, VideoWriter
+from dcfst_core.media.image_messages import ImageMessageError, to_rgb
+from dcfst_core.media.sinks import VideoWriter, write_image
 from dcfst_ros.conversions import BoxXYWH, detection_to_box
 from dcfst_ros.health import percentile
 
 COLUMNS = ("frame", "stamp", "target", "x", "y", "w", "h", "score", "state", "latency_ms")
 SHEET_FRAMES = 12
+USUAL_FPS = 30.0
 # Messages of different topics may overtake each other by a frame.
 LAG_FRAMES = 2
 # Tracks that wait for their image; those of images that never come are forgotten.
@@ -38,6 +37,7 @@ class Recorded:
 @dataclass
 class _Pending:
     image: Any
+    arrival_ns: int
     detections: list[Any] | None = None
     latency_ms: float = float("nan")
 
@@ -74,12 +74,17 @@ class EvenSample:
 class TrackRecorder:
     """Write `track.mp4`, `track.csv` and `contact_sheet.png` into `folder` as messages come.
 
+    `fps`: rate of the video; 0 gives its frames the times of the images' stamps. `notes`: what
+    the user should hear. The latency is that of the tracker: from an image's arrival here to that
+    of its tracks.
+
     A frame is written once its tracks and those of the next frames came, so nothing is lost when
     the recording is interrupted; `finish` writes the rest and the sheet.
     """
 
     folder: Path
-    fps: float = 25.0
+    fps: float = 0.0
+    notes: list[str] = field(default_factory=list)
     frames_in: int = 0
     frames_tracked: int = 0
     states: Counter[str] = field(default_factory=Counter)
@@ -93,22 +98,24 @@ class TrackRecorder:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._video = VideoWriter(self.folder / "track.mp4", self.fps)
+        self._video = VideoWriter(self.folder / "track.mp4", self.fps or USUAL_FPS)
+        self._first_ns: int | None = None
         self._file: TextIO = open(self.folder / "track.csv", "w", newline="")
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._rows.writerow(COLUMNS)
         self._sheet = EvenSample(SHEET_FRAMES)
 
-    def add_image(self, stamp_ns: int, message: Any) -> None:
-        """An image as it was published."""
+    def add_image(self, stamp_ns: int, message: Any, arrival_ns: int | None = None) -> None:
+        """An image as it was published; it arrived at its stamp if nothing else is given."""
         self.frames_in += 1
-        self._pending[stamp_ns] = _Pending(message)
+        arrival_ns = stamp_ns if arrival_ns is None else arrival_ns
+        self._pending[stamp_ns] = _Pending(message, arrival_ns)
         early = self._early.pop(stamp_ns, None)
         if early is not None:
             self.add_tracks(stamp_ns, *early)
 
     def add_tracks(self, stamp_ns: int, detections: list[Any], arrival_ns: int) -> None:
-        """All targets seen in the image of that stamp; `arrival_ns` on the stamps' clock.
+        """All targets seen in the image of that stamp; `arrival_ns` on the images' clock.
 
         Small messages may overtake their large image: such tracks wait for it.
         """
@@ -119,7 +126,7 @@ class TrackRecorder:
             return
         entry = self._pending[stamp_ns]
         entry.detections = detections
-        entry.latency_ms = (arrival_ns - stamp_ns) / 1e6
+        entry.latency_ms = max(arrival_ns - entry.arrival_ns, 0) / 1e6
         self.frames_tracked += 1
         self.latencies_ms.append(entry.latency_ms)
         self._span_ns = [*self._span_ns[:1], arrival_ns]
@@ -141,7 +148,7 @@ class TrackRecorder:
         self._file.close()
         drawn = self._sheet.result()
         if drawn:
-            cv2.imwrite(str(self.folder / "contact_sheet.png"), contact_sheet(drawn)[..., ::-1])
+            write_image(self.folder / "contact_sheet.png", contact_sheet(drawn))
 
     def table(self) -> str:
         """What was recorded, as a short table."""
@@ -158,14 +165,20 @@ class TrackRecorder:
 
     def _write(self, stamp_ns: int) -> None:
         entry = self._pending.pop(stamp_ns)
-        frame = to_rgb(entry.image)
+        try:
+            frame = to_rgb(entry.image)
+        except ImageMessageError as error:
+            self.notes.append(f"the image stamped {seconds(stamp_ns)} s is left out: {error}")
+            return
         tracks = self._tracks_of(stamp_ns, entry) if entry.detections is not None else []
         for track in tracks:
             self.states[track.state] += 1
             self._rows.writerow(self._row(stamp_ns, track, entry))
         self._file.flush()
-        drawn: Frame = draw_tracks(frame, tracks, f"{self._written}")
-        self._video.write(drawn)
+        drawn = draw_tracks(frame, tracks, f"{self._written}")
+        self._first_ns = stamp_ns if self._first_ns is None else self._first_ns
+        self._video.write(drawn, None if self.fps else (stamp_ns - self._first_ns) / 1e9)
+        self.notes += [note for note in self._video.notes if note not in self.notes]
         self._sheet.add(drawn)
         self._written += 1
 
@@ -192,6 +205,11 @@ class TrackRecorder:
         # A box that was not seen in this frame is left empty, never repeated.
         box = [f"{v:.2f}" for v in track.box_xywh] if seen else [""] * 4
         score = f"{track.score:.4f}" if seen else ""
-        stamp = f"{stamp_ns / 1e9:.6f}"
+        stamp = seconds(stamp_ns)
         latency = f"{entry.latency_ms:.1f}"
         return [str(self._written), stamp, track.target_id, *box, score, track.state, latency]
+
+
+def seconds(stamp_ns: int) -> str:
+    """A stamp in seconds with all its digits."""
+    return f"{stamp_ns // 1_000_000_000}.{stamp_ns % 1_000_000_000:09d}"

@@ -42,9 +42,19 @@ LOG = os.path.join(VENV, "setup.log")
 ROS_ENV = os.path.join(ROOT, "scripts", "ros_env")
 
 TORCH = "torch==2.14.1 torchvision==0.29.1"
-PACKAGE_DEPENDENCIES = ["numpy>=1.26", "rosbags>=0.10", "safetensors>=0.4", "tqdm>=4.60", "pyyaml"]
+PACKAGE_DEPENDENCIES = [
+    "av>=17",
+    "backports.zstd>=1; python_version < '3.14'",
+    "lz4>=4",
+    "numpy>=1.26",
+    "pyyaml",
+    "rosbags>=0.11",
+    "safetensors>=0.4",
+    "tqdm>=4.60",
+]
 EXTRAS = ["rosbags-image>=0.9", "matplotlib>=3.8", "optuna>=4", "setuptools>=64"]
 TEST_TOOLS = [
+    "imageio-ffmpeg>=0.5",
     "pytest>=8",
     "pytest-timeout>=2.3",
     "ruff>=0.6",

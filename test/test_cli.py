@@ -133,7 +133,7 @@ def test_track_names_bad_videos_weights_and_settings(
         assert "expected a CUDA device" in error(video, *init, "--device", "cuda")
 
 
-def test_track_keeps_what_came_before_a_bad_image_or_a_cut(
+def test_track_passes_over_a_bad_image_and_keeps_what_came_before_a_cut(
     untrained: str, video: str, tmp_path: Path, capsys, small: list[str]
 ) -> None:
     folder = tmp_path / "img"
@@ -143,14 +143,15 @@ def test_track_keeps_what_came_before_a_bad_image_or_a_cut(
     (folder / "4.png").write_text("broken")
     init = ["--init", BOX, "--weights", untrained, *small, "--csv", str(tmp_path / "t.csv")]
     assert main(["track", str(folder), *init, "--out", str(tmp_path / "t.mp4")]) == 1
-    assert "stopped at frame 4" in capsys.readouterr().err
-    assert len(rows_of((tmp_path / "t.csv").read_text())) == 4
-    assert len(list(open_frames(tmp_path / "t.mp4"))) == 4
+    message = capsys.readouterr().err
+    assert "frame 4 of" in message and "4.png (6 bytes) cannot be decoded" in message
+    assert [r["frame"] for r in rows_of((tmp_path / "t.csv").read_text())] == list("01235")
+    assert len(list(open_frames(tmp_path / "t.mp4"))) == 5
 
     cut = tmp_path / "cut.mkv"
     data = Path(video).read_bytes()
     cut.write_bytes(data[: len(data) // 2])
-    assert main(["track", str(cut), *init]) == 0
+    assert main(["track", str(cut), *init]) == 1
     message = capsys.readouterr().err
     count = len(rows_of((tmp_path / "t.csv").read_text()))
     assert 2 < count < 18 and f"promises 20 frames but ended after {count}" in message

@@ -36,7 +36,7 @@ def test_a_written_video_reads_back(tmp_path: Path, suffix: str) -> None:
         assert source.count == len(CLIP)
         assert source.fps == pytest.approx(25)
         frames = list(source)
-    assert source.truncated is None
+    assert source.missing is None
     assert len(frames) == len(CLIP)
     original = list(CLIP)
     assert frames[7].shape == (120, 160, 3) and frames[7].dtype == np.uint8
@@ -88,12 +88,12 @@ def test_a_truncated_video_gives_what_it_has_and_says_so(tmp_path: Path) -> None
     with open_frames(cut) as source:
         frames = list(source)
     assert 5 < len(frames) < 55
-    assert source.truncated is not None
-    assert f"promises 60 frames but ended after {len(frames)}" in source.truncated
+    assert source.missing is not None
+    assert f"promises 60 frames but ended after {len(frames)}" in source.missing
     with open_frames(cut) as source:
         source.skip(4)
         assert len(list(source)) == len(frames) - 4
-        assert f"promises 60 frames but ended after {len(frames)}" in (source.truncated or "")
+        assert f"promises 60 frames but ended after {len(frames)}" in (source.missing or "")
 
 
 def test_an_mp4_cut_before_its_index_is_refused_with_the_reason(tmp_path: Path) -> None:

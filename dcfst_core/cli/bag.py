@@ -26,7 +26,8 @@ from dcfst_core.cli.options import (
 from dcfst_core.cli.outputs import Outputs, Summary
 from dcfst_core.cli.track import step
 from dcfst_core.media.image_messages import ImageMessageError, stamp_to_ns, to_rgb
-from dcfst_core.media.video import Frame, VideoWriter
+from dcfst_core.media.output_files import check_outputs
+from dcfst_core.media.video import Frame, TimedFrame, VideoWriter
 
 if TYPE_CHECKING:
     from dcfst_core.media.bags import ImageBag
@@ -82,8 +83,13 @@ def run(options: argparse.Namespace) -> int:
             f"reading bags needs the package rosbags ({error}): {sys.executable} -m pip install "
             "rosbags"
         ) from error
-    out = options.out or options.bag.with_name(f"{options.bag.stem}_tracked")
+    folder = _bag_folder(options.bag)
+    out = options.out or folder.with_name(f"{folder.stem}_tracked")
+    written = {"BAG": out, "--video": options.video, "--sheet": options.sheet}
+    check_outputs(written, (options.bag, folder, options.weights, options.config))
     with ImageBag(options.bag, options.image_topic) as source, contextlib.ExitStack() as stack:
+        for note in source.notes:
+            _warn(note)
         image = _start_image(options.at, source)
         start = Start(build_tracker(options), image, initial_boxes(options))
         video = None
@@ -91,14 +97,13 @@ def run(options: argparse.Namespace) -> int:
             video = stack.enter_context(VideoWriter(options.video, source.fps))
         outputs = Outputs(video=video, sheet=options.sheet)
         target = stack.enter_context(TrackedBag(out, source, options.tracker_name))
-        stack.callback(outputs.finish)
+        stack.callback(lambda: _warn(*outputs.finish()))
         for topic, kind in target.left_out.items():
             _warn(f"{topic} is left out: neither the bag nor this program knows {kind}")
         passage = Passage(source, target, start, outputs)
-        status = _go_through(passage, quiet=options.quiet)
+        status = _go_through(passage, quiet=options.quiet) or int(not source.complete)
     if not options.quiet:
-        written = (out, options.video, options.sheet)
-        print(passage.summary.text(written), file=sys.stderr)
+        print(passage.summary.text(list(written.values())), file=sys.stderr)
     return status
 
 
@@ -167,7 +172,8 @@ class Passage:
         self.target.write_tracks(header, time_ns, tracks)
         for track in tracks:
             self._set_state(time_ns, track)
-        self.outputs.add(self.images - 1, frame, tracks, ms)
+        time_s = (stamp_to_ns(header.stamp) - self.start.stamp_ns) / 1e9
+        self.outputs.add(TimedFrame(frame, self.images - 1, time_s), tracks, ms)
         self.summary.add(tracks, ms)
 
     def _release(self, time_ns: int, frame: Frame) -> None:
@@ -217,5 +223,12 @@ def _start_image(text: str | None, source: ImageBag) -> Any:
     return source.image_near(given_ns, STAMP_TOLERANCE_NS)
 
 
-def _warn(text: str) -> None:
-    tqdm.write(f"dcfst bag: {text}", file=sys.stderr)
+def _bag_folder(bag: Path) -> Path:
+    """The folder of a bag; a lone file of messages is its own."""
+    bag = bag.resolve()
+    return bag.parent if bag.is_file() and (bag.parent / "metadata.yaml").exists() else bag
+
+
+def _warn(*texts: str) -> None:
+    for text in texts:
+        tqdm.write(f"dcfst bag: {text}", file=sys.stderr)

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Sequence
 
 from dcfst_core.cli import bag, bench, evaluate, info, track, tune, vot
+from dcfst_core.cli.arguments import with_negative_boxes
 from dcfst_core.errors import DCFSTError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its status: 0 done, 1 an error that is explained, 130 Ctrl-C."""
     parser = build_parser()
-    options = parser.parse_args(argv)
+    options = parser.parse_args(with_negative_boxes(sys.argv[1:] if argv is None else argv))
     try:
         status: int = options.run(options)
     except (DCFSTError, OSError) as error:

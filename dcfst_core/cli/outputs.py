@@ -9,19 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-import cv2
-
 from dcfst_core import Track
 from dcfst_core.media.drawing import contact_sheet, draw_tracks, spread_indices
-from dcfst_core.media.video import Frame, VideoWriter
+from dcfst_core.media.frames import Frame, TimedFrame
+from dcfst_core.media.sinks import VideoWriter, write_image
 
-COLUMNS = ("frame", "target", "x", "y", "w", "h", "score", "state", "ms")
+COLUMNS = ("frame", "target", "x", "y", "w", "h", "score", "state", "ms", "time_s")
 SHEET_FRAMES = 12
 
 
 @dataclass
 class Outputs:
-    """Where tracks go; every part is optional, and is complete at any moment."""
+    """Where tracks go; every part is optional.
+
+    Rows are complete at any moment; video and sheet are put in place at the end.
+    """
 
     video: VideoWriter | None = None
     rows: TextIO | None = None
@@ -30,23 +32,24 @@ class Outputs:
     stride: int = 1
     added: int = 0
 
-    def add(self, index: int, frame: Frame, tracks: list[Track], ms: float) -> None:
-        """Take the tracks of one frame; `index` counts from the video's own first frame."""
+    def add(self, frame: TimedFrame, tracks: list[Track], ms: float) -> None:
+        """Take the tracks of one frame."""
         if self.rows is not None:
             writer = csv.writer(self.rows, lineterminator="\n")
+            time_s = "" if frame.time_s is None else f"{frame.time_s:.6f}"
             for track in tracks:
                 box = [f"{v:.2f}" for v in track.box_xywh]
-                state = track.state.value
+                score, state = f"{track.score:.4f}", track.state.value
                 writer.writerow(
-                    [index, track.target_id, *box, f"{track.score:.4f}", state, f"{ms:.1f}"]
+                    [frame.number, track.target_id, *box, score, state, f"{ms:.1f}", time_s]
                 )
             self.rows.flush()
         wants_sheet = self.sheet is not None and self.added % self.stride == 0
         self.added += 1
         if self.video is not None or wants_sheet:
-            drawn = draw_tracks(frame, tracks, f"{index}")
+            drawn = draw_tracks(frame.rgb, tracks, f"{frame.number}")
             if self.video is not None:
-                self.video.write(drawn)
+                self.video.write(drawn, frame.time_s)
             if wants_sheet:
                 self._keep(drawn)
 
@@ -57,15 +60,14 @@ class Outputs:
             self.drawn = self.drawn[::2]
             self.stride *= 2
 
-    def finish(self) -> None:
-        """Complete the video and write the contact sheet."""
+    def finish(self) -> list[str]:
+        """Complete the video and write the contact sheet; what its user should hear of them."""
         if self.video is not None:
             self.video.close()
         if self.sheet is not None and self.drawn:
             chosen = [self.drawn[i] for i in spread_indices(len(self.drawn), SHEET_FRAMES)]
-            self.sheet.parent.mkdir(parents=True, exist_ok=True)
-            if not cv2.imwrite(str(self.sheet), contact_sheet(chosen)[..., ::-1]):
-                raise OSError(f"cannot write an image to {self.sheet}")
+            write_image(self.sheet, contact_sheet(chosen))
+        return self.video.notes if self.video is not None else []
 
 
 @dataclass

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from dcfst_core.cli.options import chosen_device, positive_int, tracker_config
 from dcfst_core.evaluation.datasets import FORMATS, load_sequences
 from dcfst_core.evaluation.one_pass import truncate
-from dcfst_core.evaluation.sequences import AnnotatedSequence
+from dcfst_core.evaluation.sequences import AnnotatedSequence, DatasetWarning
 from dcfst_core.evaluation.trackers import TrackerSpec
 
 
@@ -28,7 +30,11 @@ def chosen_sequences(
     options: argparse.Namespace, names: Sequence[str] = ()
 ) -> list[AnnotatedSequence]:
     """The sequences of those options; `names`: only these, if any are given."""
-    sequences = load_sequences(options.root, options.format, names)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DatasetWarning)
+        sequences = load_sequences(options.root, options.format, names)
+    for warning in caught:
+        print(f"dcfst {options.command}: {warning.message}", file=sys.stderr)
     if options.frames is not None:
         sequences = [truncate(sequence, options.frames) for sequence in sequences]
     return sequences

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tqdm import tqdm
 
 from dcfst_core import Track, Tracker
 from dcfst_core.boxes import BoxXYWH
+from dcfst_core.cli.arguments import whole_number
 from dcfst_core.cli.interrupts import between_items
 from dcfst_core.cli.options import (
     add_init_options,
@@ -22,8 +25,15 @@ from dcfst_core.cli.options import (
     positive_int,
 )
 from dcfst_core.cli.outputs import COLUMNS, Outputs, Summary
-from dcfst_core.errors import FrameError
-from dcfst_core.media.video import Frame, FrameSource, VideoWriter, open_frames
+from dcfst_core.media.output_files import check_outputs
+from dcfst_core.media.video import (
+    Frame,
+    FrameSource,
+    TimedFrame,
+    VideoError,
+    VideoWriter,
+    open_frames,
+)
 
 
 def add_command(commands: Any) -> None:
@@ -35,14 +45,14 @@ def add_command(commands: Any) -> None:
         "the tracks are printed as CSV. Ctrl-C stops and keeps what was tracked.",
     )
     parser.add_argument(
-        "video", help="video file, folder of images, camera index or stream address"
+        "video", help="video file, folder of images, camera, pipe (- is stdin) or stream address"
     )
     add_init_options(parser)
     parser.add_argument("--out", type=Path, help="video with the tracks drawn: .mp4, .avi, ...")
     parser.add_argument("--csv", metavar="FILE", help="tracks as CSV; - prints them")
     parser.add_argument("--sheet", type=Path, help="12 frames on one page: .png or .jpg")
     parser.add_argument(
-        "--start-frame", type=int, default=0, metavar="N", help="frame of --init, from 0"
+        "--start-frame", type=whole_number, default=0, metavar="N", help="frame of --init, from 0"
     )
     parser.add_argument(
         "--max-frames", type=positive_int, metavar="N", help="stop after that many frames"
@@ -55,56 +65,84 @@ def add_command(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do the work; returns the exit status."""
     boxes = initial_boxes(options)
+    written = {"--out": options.out, "--csv": options.csv, "--sheet": options.sheet}
+    check_outputs(written, (options.video, options.weights, options.config))
     with open_frames(options.video) as source, contextlib.ExitStack() as stack:
-        if options.start_frame:
-            source.skip(options.start_frame)
+        source.skip(options.start_frame)
         tracker = build_tracker(options)
+        frames = source.timed()
+        first = _start_frame(next(frames), options.start_frame)
+        began_s = time.perf_counter()
+        tracks = step(tracker, first.rgb, boxes)
+        ms = (time.perf_counter() - began_s) * 1e3
         outputs = _open_outputs(options, source, stack)
-        stack.callback(outputs.finish)
         summary = Summary()
-        status = _follow(options, tracker, source, boxes, outputs, summary)
+        with contextlib.ExitStack() as finishing:
+            finishing.callback(lambda: _tell(outputs.finish()))
+            outputs.add(first, tracks, ms)
+            summary.add(tracks, ms)
+            status = _follow(options, tracker, source, frames, (outputs, summary), first)
     if not options.quiet:
         print(summary.text((options.out, options.csv, options.sheet)), file=sys.stderr)
     return status
+
+
+def _start_frame(first: TimedFrame, start: int) -> TimedFrame:
+    if first.number != start:
+        raise VideoError(
+            f"frame {start}, on which --init was drawn, cannot be read; the first that can is "
+            f"{first.number}: draw the box there and add --start-frame {first.number}"
+        )
+    return first
 
 
 def _follow(
     options: argparse.Namespace,
     tracker: Tracker,
     source: FrameSource,
-    boxes: dict[str, BoxXYWH],
-    outputs: Outputs,
-    summary: Summary,
+    frames: Iterator[TimedFrame],
+    results: tuple[Outputs, Summary],
+    first: TimedFrame,
 ) -> int:
     """Track to the end of the source; what was done stays done, whatever ends it."""
+    outputs, summary = results
     total = source.count
     if options.max_frames is not None:
         total = min(total or options.max_frames, options.max_frames)
-    bar = tqdm(total=total, unit="frame", disable=options.quiet, file=sys.stderr)
+    left = None if options.max_frames is None else options.max_frames - 1
+    bar = tqdm(total=total, initial=1, unit="frame", disable=options.quiet, file=sys.stderr)
     try:
         with bar:
-            for done, frame in enumerate(between_items(source)):
+            for frame in between_items(itertools.islice(frames, left)):
+                _tell(_taken(source.notes))
+                if frame.rgb.shape != first.rgb.shape:
+                    return _release(first, frame)
                 start_s = time.perf_counter()
-                tracks = step(tracker, frame, boxes if done == 0 else {})
+                tracks = step(tracker, frame.rgb, {})
                 ms = (time.perf_counter() - start_s) * 1e3
-                outputs.add(options.start_frame + done, frame, tracks, ms)
+                outputs.add(frame, tracks, ms)
                 summary.add(tracks, ms)
                 bar.set_postfix_str(" ".join(f"{t.state.value} {t.score:.2f}" for t in tracks[:3]))
                 bar.update()
-                if options.max_frames is not None and done + 1 >= options.max_frames:
-                    return 0
     except KeyboardInterrupt:
         print("dcfst track: stopped by Ctrl-C; the frames before are kept", file=sys.stderr)
         return 130
-    except FrameError as error:
-        if not summary.times_ms:
-            raise
-        where = f"stopped at frame {options.start_frame + len(summary.times_ms)}"
-        print(f"dcfst track: {where}: {error}; the frames before are kept", file=sys.stderr)
-        return 1
-    if source.truncated:
-        print(f"dcfst track: {source.truncated}; its frames are kept", file=sys.stderr)
-    return 0
+    _tell(_taken(source.notes))
+    if source.missing:
+        _tell([f"{source.missing}; what was read is kept"])
+    return 1 if source.missing or source.lost else 0
+
+
+def _release(first: TimedFrame, frame: TimedFrame) -> int:
+    """As the node does: boxes in pixels mean nothing in images of another size."""
+    (h, w), (new_h, new_w) = first.rgb.shape[:2], frame.rgb.shape[:2]
+    _tell(
+        [
+            f"the image size changed from {w}x{h} to {new_w}x{new_h} at frame {frame.number}: the "
+            "targets are released; the frames before are kept"
+        ]
+    )
+    return 1
 
 
 def step(tracker: Tracker, frame: Frame, boxes: dict[str, BoxXYWH]) -> list[Track]:
@@ -112,6 +150,17 @@ def step(tracker: Tracker, frame: Frame, boxes: dict[str, BoxXYWH]) -> list[Trac
     if boxes:
         return [tracker.init(frame, box, target_id) for target_id, box in boxes.items()]
     return list(tracker.update_all(frame).values())
+
+
+def _taken(notes: list[str]) -> list[str]:
+    taken = list(notes)
+    notes.clear()
+    return taken
+
+
+def _tell(notes: list[str]) -> None:
+    for note in notes:
+        tqdm.write(f"dcfst track: {note}", file=sys.stderr)
 
 
 def _open_outputs(

@@ -9,6 +9,7 @@ others are NaN: results can be written for submission but not scored.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -16,30 +17,32 @@ from pathlib import Path
 import numpy as np
 
 from dcfst_core.evaluation.metrics import FloatArray
+from dcfst_core.evaluation.otb_spans import annotated_span
 from dcfst_core.evaluation.sequences import (
     AnnotatedSequence,
     DatasetError,
+    DatasetWarning,
+    Loaded,
     attribute_names,
     collect,
     hide,
+    lines_of,
     list_images,
     match_lengths,
     read_boxes,
     read_flags,
 )
 from dcfst_core.evaluation.uav123 import load_uav123
-from dcfst_core.evaluation.vot_regions import region_box
+from dcfst_core.evaluation.vot_regions import read_regions
 
 OTB_ATTRIBUTES = ("IV", "OPR", "SV", "OCC", "DEF", "MB", "FM", "IPR", "OV", "BC", "LR")
 LASOT_ATTRIBUTES = (
     *("IV", "POC", "DEF", "MB", "CM", "ROT", "BC"),
     *("VC", "SV", "FOC", "FM", "OV", "LR", "ARC"),
 )
-# OTB's David has images from 1 and boxes from 300; the others with fewer boxes begin together.
-OTB_FIRST_FRAME = {"david": 300}
 
 
-def load_otb(root: Path) -> list[AnnotatedSequence]:
+def load_otb(root: Path) -> Loaded:
     """OTB2013/2015 and sets in its layout: `<seq>/img/*.jpg`, `<seq>/groundtruth_rect.txt`.
 
     Sequences may lie in folders of sets. A sequence with two targets (`groundtruth_rect.1.txt`,
@@ -52,7 +55,7 @@ def load_otb(root: Path) -> list[AnnotatedSequence]:
         folder = path.parent
         target = re.search(r"\.(\d)\.txt$", path.name)
         boxes = read_boxes(path, origin=1)
-        frames = _otb_frames(folder.name, list_images(folder / "img"), len(boxes))
+        frames, boxes = annotated_span(path, list_images(folder / "img"), boxes)
         return AnnotatedSequence(
             name=f"{folder.name}-{target[1]}" if target else folder.name,
             frames=frames,
@@ -65,7 +68,7 @@ def load_otb(root: Path) -> list[AnnotatedSequence]:
     return collect(files, load)
 
 
-def load_got10k(root: Path) -> list[AnnotatedSequence]:
+def load_got10k(root: Path) -> Loaded:
     """GOT-10k: `[train|val|test/]<seq>/*.jpg`, `groundtruth.txt`, `absence.label`."""
 
     def load(path: Path) -> AnnotatedSequence:
@@ -83,7 +86,7 @@ def load_got10k(root: Path) -> list[AnnotatedSequence]:
     return collect(_find(root, "groundtruth.txt"), load)
 
 
-def load_lasot(root: Path) -> list[AnnotatedSequence]:
+def load_lasot(root: Path) -> Loaded:
     """LaSOT: `[<class>/]<class>-<n>/img/*.jpg`, `groundtruth.txt`, absence flags.
 
     Only the sequences named in `testing_set.txt` are taken where that file lies in the root.
@@ -109,7 +112,7 @@ def load_lasot(root: Path) -> list[AnnotatedSequence]:
     return collect([f for f in files if not names or f.parent.name in names], load)
 
 
-def load_nfs(root: Path) -> list[AnnotatedSequence]:
+def load_nfs(root: Path) -> Loaded:
     """Need for Speed: `<seq>/30/<seq>/*.jpg` and `<seq>/30/<seq>.txt`; 240 fps where 30 lacks.
 
     Lines hold `target x0 y0 x1 y1 frame lost occluded generated "class"`. The 30 fps files repeat
@@ -132,7 +135,7 @@ def load_nfs(root: Path) -> list[AnnotatedSequence]:
     return collect(files, load)
 
 
-def load_trackingnet(root: Path) -> list[AnnotatedSequence]:
+def load_trackingnet(root: Path) -> Loaded:
     """TrackingNet: `[TEST|TRAIN_n/]anno/<seq>.txt` and `frames/<seq>/*.jpg`."""
 
     def load(path: Path) -> AnnotatedSequence:
@@ -144,10 +147,11 @@ def load_trackingnet(root: Path) -> list[AnnotatedSequence]:
     return collect([*root.glob("anno/*.txt"), *root.glob("*/anno/*.txt")], load)
 
 
-def load_vot(root: Path) -> list[AnnotatedSequence]:
+def load_vot(root: Path) -> Loaded:
     """VOT: `<seq>/groundtruth.txt`, images in `<seq>/color/` or `<seq>/`, `*.tag` attributes.
 
-    Rectangles, polygons and masks alike become their bounding box. Only the sequences named in
+    Rectangles, polygons and masks alike become their bounding box. The objects of a sequence with
+    several (`groundtruth_<object>.txt`) become `<seq>-<object>`. Only the sequences named in
     `list.txt` are taken where there is one. One pass over each sequence, without VOT's restarts;
     for the challenge's own measures use the VOT toolkit.
     """
@@ -155,20 +159,26 @@ def load_vot(root: Path) -> list[AnnotatedSequence]:
 
     def load(path: Path) -> AnnotatedSequence:
         folder = path.parent
+        target = re.fullmatch(r"groundtruth_(\w+)\.txt", path.name)
+        name = f"{folder.name}-{target[1]}" if target else folder.name
         colour = folder / "color"
         frames = list_images(colour if colour.is_dir() else folder)
-        boxes = np.array([region_box(line) for line in path.read_text().split("\n") if line])
-        if not len(boxes):
-            raise DatasetError(f"{path}: expected one region a line; the file is empty")
-        tags = tuple(sorted(t.stem for t in folder.glob("*.tag") if read_flags(t).any()))
-        boxes = match_lengths(folder.name, frames, boxes)
-        return AnnotatedSequence(folder.name, frames, boxes, tags, _group(folder, root))
+        boxes = read_regions(path)
+        tags = tuple(
+            sorted(
+                t.stem
+                for t in folder.glob("*.tag")
+                if not t.name.startswith(".") and read_flags(t).any()
+            )
+        )
+        boxes = match_lengths(name, frames, boxes)
+        return AnnotatedSequence(name, frames, boxes, tags, _group(folder, root))
 
-    files = _find(root, "groundtruth.txt")
+    files = _find(root, "groundtruth*.txt")
     return collect([f for f in files if not names or f.parent.name in names], load)
 
 
-FORMATS: dict[str, Callable[[Path], list[AnnotatedSequence]]] = {
+FORMATS: dict[str, Callable[[Path], Loaded]] = {
     "otb": load_otb,
     "got10k": load_got10k,
     "lasot": load_lasot,
@@ -185,15 +195,23 @@ def load_sequences(
     """Load a data set's sequences.
 
     `layout`: a key of `FORMATS`. `only`: names of sequences to keep (all when empty). Sequences of
-    one name in several groups become `<group>-<name>`. DatasetError when the folder does not hold
-    that layout or lacks a wanted sequence.
+    one name in several groups become `<group>-<name>`. A sequence that cannot be used is left out
+    with a DatasetWarning that says why. DatasetError when the folder does not hold that layout,
+    none of its sequences can be used, or a wanted one is not there.
     """
     root = Path(root)
     if layout not in FORMATS:
         raise DatasetError(f"expected a format out of {', '.join(FORMATS)}; got {layout!r}")
     if not root.is_dir():
         raise DatasetError(f"expected a data set folder; there is none at {root.absolute()}")
-    sequences = _unique_names(FORMATS[layout](root))
+    loaded = FORMATS[layout](root)
+    for reason in loaded.unusable.values():
+        if loaded:
+            warnings.warn(f"{reason}; left out", DatasetWarning, stacklevel=2)
+    sequences = _unique_names(loaded)
+    if not sequences and loaded.unusable:
+        first, *others = loaded.unusable.values()
+        raise DatasetError(f"{first}{f' (and {len(others)} more like it)' if others else ''}")
     if not sequences:
         expected = (FORMATS[layout].__doc__ or "").strip().split("\n")[0]
         raise DatasetError(f"found no sequences in {root}; expected {expected}")
@@ -226,7 +244,9 @@ def _unique_names(sequences: list[AnnotatedSequence]) -> list[AnnotatedSequence]
 
 
 def _listed(path: Path) -> set[str]:
-    return set(path.read_text().split()) if path.is_file() else set()
+    return (
+        {name for _, line in lines_of(path) for name in line.split()} if path.is_file() else set()
+    )
 
 
 def _attributes(root: Path, folder: Path, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -236,25 +256,16 @@ def _attributes(root: Path, folder: Path, names: tuple[str, ...]) -> tuple[str, 
     return attribute_names(found, names)
 
 
-def _otb_frames(name: str, frames: tuple[Path, ...], boxes: int) -> tuple[Path, ...]:
-    """Cut the images to the annotated span: some sequences have boxes for a part only."""
-    surplus = len(frames) - boxes
-    if surplus <= 0 or boxes == 1:
-        return frames
-    first = OTB_FIRST_FRAME.get(name.lower(), 1)
-    numbered = [p for p in frames if p.stem.isdigit() and int(p.stem) >= first]
-    return tuple(numbered[:boxes]) if len(numbered) >= boxes else frames[:boxes]
-
-
 def _nfs_boxes(path: Path) -> FloatArray:
     rows = []
-    for line in path.read_text().splitlines():
+    for number, line in lines_of(path):
         cells = line.split()
-        if len(cells) < 7:
+        try:
+            x0, y0, x1, y1 = (float(c) for c in cells[1:5])
+            lost = cells[6] == "1"
+        except (ValueError, IndexError):
             raise DatasetError(
-                f"{path}: expected `target x0 y0 x1 y1 frame lost …` on each line; got {line!r}"
-            )
-        x0, y0, x1, y1 = (float(c) for c in cells[1:5])
-        lost = cells[6] == "1"
+                f"{path}, line {number}: expected `target x0 y0 x1 y1 frame lost …`; got {line!r}"
+            ) from None
         rows.append([np.nan] * 4 if lost else [x0, y0, x1 - x0, y1 - y0])
     return np.array(rows, dtype=np.float64).reshape(-1, 4)

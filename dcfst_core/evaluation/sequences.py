@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,9 @@ import numpy as np
 from dcfst_core.boxes import BoxXYWH
 from dcfst_core.errors import DCFSTError
 from dcfst_core.evaluation.metrics import FloatArray, has_area
-from dcfst_core.media.video import IMAGE_SUFFIXES, Frame, natural_key, read_image
+from dcfst_core.media import folders
+from dcfst_core.media.frames import Frame, VideoError, read_image
+from dcfst_core.media.naming import natural_key
 
 
 class DatasetError(DCFSTError, ValueError):
@@ -44,6 +47,10 @@ class AnnotatedClip(Protocol):
 
     def fingerprint(self) -> str:
         """Digest of what a tracker is shown and measured on."""
+
+
+class DatasetWarning(UserWarning):
+    """Something in a data set that cannot be used as it is, while the rest can."""
 
 
 @dataclass(frozen=True)
@@ -109,12 +116,22 @@ class AnnotatedSequence:
         return digest.hexdigest()[:16]
 
 
+class Loaded(list[AnnotatedSequence]):
+    """Sequences of a data set. unusable: for each annotation that could not be used, why."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unusable: dict[Path, str] = {}
+
+
 def list_images(folder: Path) -> tuple[Path, ...]:
-    """Return the image files of a folder in natural order (2.jpg before 10.jpg)."""
+    """Return the image files of a folder in order of time, by the rule of `dcfst track`."""
     if not folder.is_dir():
         raise DatasetError(f"expected a folder of images at {folder}; there is none")
-    found = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
-    return tuple(sorted(found, key=lambda p: natural_key(p.name)))
+    try:
+        return folders.list_images(folder).paths
+    except VideoError as error:
+        raise DatasetError(str(error)) from error
 
 
 def read_rows(path: Path) -> list[list[float]]:
@@ -123,19 +140,7 @@ def read_rows(path: Path) -> list[list[float]]:
     Empty lines are skipped; `NaN` in any case is read as such. DatasetError names the line that
     does not fit.
     """
-    rows = []
-    for number, line in enumerate(_read_text(path).splitlines(), start=1):
-        tokens = [t for t in re.split(r"[,;\s]+", line.strip()) if t]
-        if not tokens:
-            continue
-        try:
-            rows.append([float(t) for t in tokens])
-        except ValueError:
-            raise DatasetError(
-                f"{path}, line {number}: expected numbers separated by commas or spaces; "
-                f"got {line!r}"
-            ) from None
-    return rows
+    return [row for _, row in _numbered_rows(path)]
 
 
 def read_boxes(path: Path, origin: int = 0) -> FloatArray:
@@ -143,13 +148,14 @@ def read_boxes(path: Path, origin: int = 0) -> FloatArray:
 
     `origin` is the index of the first pixel in the file: 1 for sets published from MATLAB.
     """
-    rows = read_rows(path)
-    wrong = next((r for r in rows if len(r) != 4), None)
+    rows = _numbered_rows(path)
+    wrong = next(((number, row) for number, row in rows if len(row) != 4), None)
     if not rows or wrong is not None:
+        place = f"{path}, line {wrong[0]}" if wrong else f"{path}"
         raise DatasetError(
-            f"{path}: expected lines of 4 numbers x, y, w, h; got {wrong or 'none'}"
+            f"{place}: expected lines of 4 numbers x, y, w, h; got {wrong[1] if wrong else 'none'}"
         )
-    boxes = np.array(rows, dtype=np.float64)
+    boxes = np.array([row for _, row in rows], dtype=np.float64)
     boxes[:, :2] -= origin
     boxes[~has_area(boxes)] = np.nan
     return boxes
@@ -187,17 +193,48 @@ def attribute_names(path: Path, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(n for n, flag in zip(names, read_flags(path), strict=False) if flag)
 
 
-def collect(
-    items: Iterable[Path], load: Callable[[Path], AnnotatedSequence]
-) -> list[AnnotatedSequence]:
-    """Load one sequence for each path, in natural order of the paths."""
-    return [load(item) for item in sorted(items, key=lambda p: natural_key(str(p)))]
+def collect(items: Iterable[Path], load: Callable[[Path], AnnotatedSequence]) -> Loaded:
+    """Load one sequence for each path, in natural order of the paths.
+
+    Hidden files and what macOS puts beside others are no annotations. A sequence that cannot be
+    loaded does not keep the others from being.
+    """
+    loaded = Loaded()
+    files = [p for p in items if not p.name.startswith(".") and "__MACOSX" not in p.parts]
+    for item in sorted(files, key=lambda p: natural_key(str(p))):
+        try:
+            loaded.append(load(item))
+        except DatasetError as error:
+            loaded.unusable[item] = str(error)
+    return loaded
 
 
-def _read_text(path: Path) -> str:
+def lines_of(path: Path) -> list[tuple[int, str]]:
+    """Number and text of the lines of a file that are not empty.
+
+    Any line ending, with or without a byte order mark. DatasetError where there is no text file.
+    """
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
+        data = path.read_bytes()
+    except (FileNotFoundError, IsADirectoryError):
         raise DatasetError(f"expected an annotation file at {path}; there is none") from None
+    encoding = "utf-16" if data[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
     except UnicodeDecodeError:
         raise DatasetError(f"{path}: expected a text file; got binary data") from None
+    lines = enumerate((line.strip() for line in text.splitlines()), start=1)
+    return [(number, line) for number, line in lines if line]
+
+
+def _numbered_rows(path: Path) -> list[tuple[int, list[float]]]:
+    rows = []
+    for number, line in lines_of(path):
+        try:
+            rows.append((number, [float(t) for t in re.split(r"[,;\s]+", line) if t]))
+        except ValueError:
+            raise DatasetError(
+                f"{path}, line {number}: expected numbers separated by commas or spaces; "
+                f"got {line!r}"
+            ) from None
+    return rows

@@ -8,6 +8,7 @@ from pathlib import Path
 from dcfst_core.evaluation.sequences import (
     AnnotatedSequence,
     DatasetError,
+    Loaded,
     attribute_names,
     collect,
     list_images,
@@ -20,7 +21,7 @@ UAV123_ATTRIBUTES = (
 )
 
 
-def load_uav123(root: Path) -> list[AnnotatedSequence]:
+def load_uav123(root: Path) -> Loaded:
     """UAV123, UAV123_10fps, UAV20L: `anno/<set>/<seq>.txt`, `data_seq/<set>/<folder>/*.jpg`.
 
     Sequences that are parts of one recording (`car1_1`) need the start and end frames of the
@@ -49,8 +50,8 @@ def load_uav123(root: Path) -> list[AnnotatedSequence]:
 def _uav123_ranges(root: Path) -> dict[str, tuple[str, int, int]]:
     """Read image folder, first and last frame of each sequence from the set's configSeqs.m."""
     entry = re.compile(
-        r"'name','(?P<name>[^']+)'\s*,\s*'path','(?P<path>[^']+)'\s*,\s*"
-        r"'startFrame',(?P<first>\d+)\s*,\s*'endFrame',(?P<last>\d+)"
+        r"'name'\s*,\s*'(?P<name>[^']+)'\s*,\s*'path'\s*,\s*'(?P<path>[^']+)'\s*,\s*"
+        r"'startFrame'\s*,\s*(?P<first>\d+)\s*,\s*'endFrame'\s*,\s*(?P<last>\d+)"
     )
     found = {}
     for file in [*root.glob("configSeqs.m"), *root.glob("*/configSeqs.m")]:

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 
-from dcfst_core.evaluation.sequences import DatasetError
+from dcfst_core.evaluation.metrics import FloatArray
+from dcfst_core.evaluation.sequences import DatasetError, lines_of
+
+
+def read_regions(path: Path) -> FloatArray:
+    """Read a VOT ground truth file into bounding boxes (N, 4); NaN where the target is absent."""
+    boxes = []
+    for number, line in lines_of(path):
+        try:
+            boxes.append(region_box(line))
+        except DatasetError as error:
+            raise DatasetError(f"{path}, line {number}: {error}") from None
+    if not boxes:
+        raise DatasetError(f"{path}: expected one region a line; the file is empty")
+    return np.array(boxes, dtype=np.float64)
 
 
 def region_box(line: str) -> list[float]:
@@ -14,16 +31,20 @@ def region_box(line: str) -> list[float]:
     code; NaN where it has no area. DatasetError for anything else.
     """
     text = line.strip()
+    if text.lower() in ("nan", "none", ""):
+        return [np.nan] * 4
     try:
-        values = [float(v) for v in text.lstrip("m").split(",")]
+        values = [float(v) for v in re.split(r"[,;\s]+", text.lstrip("m").strip(",; "))]
     except ValueError:
         values = []
     if text.startswith("m") and len(values) > 4:
-        return _mask_box([int(v) for v in values])
+        return _mask_box([int(v) for v in values]) if np.isfinite(values).all() else [np.nan] * 4
     if len(values) == 4:
-        usable = values[2] > 0 and values[3] > 0
+        usable = np.isfinite(values).all() and values[2] > 0 and values[3] > 0
         return values if usable else [np.nan] * 4
     if len(values) >= 6 and len(values) % 2 == 0:
+        if not np.isfinite(values).all():
+            return [np.nan] * 4
         xs, ys = values[0::2], values[1::2]
         return [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
     if len(values) == 1:  # a special code: 0 unknown, 1 initialisation, 2 failure

@@ -2,59 +2,21 @@
 
 from __future__ import annotations
 
-import sqlite3
+import statistics
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
-from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.rosbag2 import ReaderError
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from dcfst_core.media.bag_files import VISION_MSGS, BagError, OpenBag, message_types, unreadable
+from dcfst_core.media.frames import Closing
 
-from dcfst_core.errors import DCFSTError
-from dcfst_core.media.video import Closing
+__all__ = ["VISION_MSGS", "BagError", "ImageBag", "message_types", "seconds"]
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
-
-# vision_msgs 4, which rosbags does not bring along.
-VISION_MSGS = {
-    "Point2D": "float64 x\nfloat64 y",
-    "Pose2D": "vision_msgs/Point2D position\nfloat64 theta",
-    "BoundingBox2D": "vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y",
-    "ObjectHypothesis": "string class_id\nfloat64 score",
-    "ObjectHypothesisWithPose": "vision_msgs/ObjectHypothesis hypothesis\n"
-    "geometry_msgs/PoseWithCovariance pose",
-    "Detection2D": "std_msgs/Header header\nvision_msgs/ObjectHypothesisWithPose[] results\n"
-    "vision_msgs/BoundingBox2D bbox\nstring id",
-    "Detection2DArray": "std_msgs/Header header\nvision_msgs/Detection2D[] detections",
-}
-
-
-class BagError(DCFSTError, ValueError):
-    """A bag, or a topic or stamp in it, that cannot be used."""
-
-
-def message_types() -> Any:
-    """A rosbags typestore with the standard messages of ROS 2 Jazzy and those of vision_msgs."""
-    store = get_typestore(Stores.ROS2_JAZZY)
-    for name, text in VISION_MSGS.items():
-        store.register(get_types_from_msg(text, f"vision_msgs/msg/{name}"))
-    return store
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn what rosbags raises on a damaged or foreign bag into a BagError."""
-    try:
-        yield
-    except (AnyReaderError, ReaderError, sqlite3.Error, struct.error, AssertionError) as error:
-        raise BagError(
-            f"expected a whole rosbag2 (mcap or sqlite3) at {path}; reading it failed: "
-            f"{error or type(error).__name__}. A recording that was cut off can often be repaired "
-            "with `ros2 bag reindex` or `mcap recover`"
-        ) from error
+# Images that tell the rate.
+_RATE_IMAGES = 60
 
 
 class ImageBag(Closing):
@@ -66,26 +28,30 @@ class ImageBag(Closing):
 
     def __init__(self, path: Path, topic: str) -> None:
         self.path = path
-        if not path.exists():
-            raise BagError(f"expected a rosbag2 (a folder, .mcap or .db3); nothing is at {path}")
-        if path.is_file() and path.suffix not in (".mcap", ".db3"):
-            raise BagError(f"expected a rosbag2 (a folder, .mcap or .db3); got {path}")
-        self._reader = AnyReader([path], default_typestore=message_types())
-        try:
-            with _explained(path):
-                self._reader.open()
-        except FileNotFoundError as error:
-            raise BagError(f"expected metadata.yaml in the bag's folder {path}") from error
+        self._bag = OpenBag(path)
         try:
             self.topic = self._image_topic(topic)
         except BagError:
-            self._reader.close()
+            self._bag.close()
             raise
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._reader.stack is not None:
-            self._reader.close()
+        self._bag.close()
+
+    @property
+    def _reader(self) -> Any:
+        return self._bag.reader
+
+    @property
+    def notes(self) -> list[str]:
+        """What had to be mended to read the bag."""
+        return self._bag.notes
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing of the bag is known to be missing."""
+        return self._bag.complete
 
     @property
     def topics(self) -> list[str]:
@@ -100,8 +66,7 @@ class ImageBag(Closing):
     @property
     def storage(self) -> str:
         """`mcap` or `sqlite3`."""
-        files = [self.path] if self.path.is_file() else list(self.path.iterdir())
-        return "mcap" if any(".mcap" in file.name for file in files) else "sqlite3"
+        return "mcap" if any(".mcap" in file.name for file in self._bag.files) else "sqlite3"
 
     @property
     def image_count(self) -> int:
@@ -110,15 +75,14 @@ class ImageBag(Closing):
 
     @property
     def fps(self) -> float:
-        """Images a second, from the bag's length; 30 where that says nothing."""
-        duration_s = self._reader.duration / 1e9
-        fps = (self.image_count - 1) / duration_s if duration_s > 0 else 0.0
-        return fps if 0.1 <= fps <= 240 else 30.0
+        """Images a second by the first images' own stamps; 30 where these say nothing."""
+        stamps = [_header_stamp_ns(data) for _, _, data in islice(self._images(), _RATE_IMAGES)]
+        steps = [b - a for a, b in pairwise(stamps) if b > a]
+        return 1e9 / statistics.median(steps) if steps else 30.0
 
     def messages(self) -> Iterator[tuple[Any, int, bytes]]:
         """All messages: connection, time of recording in ns, serialised message."""
-        with _explained(self.path):
-            yield from self._reader.messages()
+        yield from self._read()
 
     def is_image(self, connection: Any) -> bool:
         """Whether a message of this connection is one of the images."""
@@ -126,8 +90,10 @@ class ImageBag(Closing):
 
     def image(self, connection: Any, data: bytes) -> Any:
         """The Image or CompressedImage message."""
-        with _explained(self.path):
+        try:
             return self._reader.deserialize(data, connection.msgtype)
+        except Exception as error:
+            raise unreadable(self.path, error) from error
 
     def first_image(self) -> Any:
         """The first Image or CompressedImage message; BagError when there is none."""
@@ -140,17 +106,18 @@ class ImageBag(Closing):
 
         Raises BagError when none is within `tolerance_ns`, with the stamps there are.
         """
-        found: list[tuple[int, Any, bytes]] = []
+        best: tuple[int, Any, bytes] | None = None
         first_ns = 0
         for connection, _, data in self._images():
             own_ns = _header_stamp_ns(data)
-            first_ns = first_ns if found else own_ns
-            found = [*found[-1:], (own_ns, connection, data)]
-            if own_ns > stamp_ns + tolerance_ns:
-                break  # stamps rise; the rest of a long bag need not be read
-        if not found:
+            first_ns = own_ns if best is None else first_ns
+            if best is None or abs(own_ns - stamp_ns) < abs(best[0] - stamp_ns):
+                best = (own_ns, connection, data)
+            if own_ns == stamp_ns:
+                break  # stamps need not rise, so only this one ends the search
+        if best is None:
             raise BagError(f"{self.topic} holds no image")
-        nearest_ns, connection, data = min(found, key=lambda image: abs(image[0] - stamp_ns))
+        nearest_ns, connection, data = best
         if abs(nearest_ns - stamp_ns) > tolerance_ns:
             raise BagError(
                 f"no image on {self.topic} is stamped {seconds(stamp_ns)}: the nearest is "
@@ -159,15 +126,29 @@ class ImageBag(Closing):
         return self.image(connection, data)
 
     def _images(self) -> Iterator[tuple[Any, int, bytes]]:
-        with _explained(self.path):
-            yield from self._reader.messages(self._image_connections())
+        yield from self._read(self._image_connections())
+
+    def _read(self, *connections: list[Any]) -> Iterator[tuple[Any, int, bytes]]:
+        messages = self._reader.messages(*connections)
+        while True:
+            try:
+                message = next(messages)
+            except StopIteration:
+                return
+            except Exception as error:  # whatever the storages raise on damaged data
+                raise unreadable(self.path, error) from error
+            yield message
 
     def _image_connections(self) -> list[Any]:
         return [c for c in self._reader.connections if c.topic == self.topic]
 
     def _image_topic(self, topic: str) -> str:
-        types = {c.topic: c.msgtype for c in self._reader.connections}
         wanted = "/" + topic.strip("/")
+        types = {c.topic: c.msgtype for c in self._reader.connections}
+        if wanted not in types and self.path.is_dir() and len(self._bag.files) > 0:
+            # metadata.yaml of a recording that was cut off may know less than its files.
+            self._bag.open_files(f"metadata.yaml does not know {wanted}")
+            types = {c.topic: c.msgtype for c in self._reader.connections}
         if types.get(wanted) in IMAGE_TYPES:
             return wanted
         images = [c for c in self._reader.connections if c.msgtype in IMAGE_TYPES]

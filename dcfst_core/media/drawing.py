@@ -11,7 +11,7 @@ import numpy as np
 
 from dcfst_core.boxes import BoxXYWH
 from dcfst_core.errors import FrameError
-from dcfst_core.media.video import Frame
+from dcfst_core.media.frames import Frame
 
 Colour = tuple[int, int, int]
 

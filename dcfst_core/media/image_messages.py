@@ -7,6 +7,7 @@ padding (`step`), byte order and short data are checked here where the message c
 
 from __future__ import annotations
 
+import re
 from array import array
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfst_core.errors import DCFSTError
-from dcfst_core.media.video import Frame
+from dcfst_core.media.frames import Frame
 
 
 class ImageMessageError(DCFSTError, ValueError):
@@ -124,14 +125,16 @@ def _unpad(message: Any, encoding: Encoding) -> NDArray[Any]:
 def compressed_to_rgb(message: Any) -> Frame:
     """Decode a sensor_msgs/CompressedImage (JPEG, PNG, WebP, ...) to uint8 RGB (H, W, 3).
 
-    Raises ImageMessageError when the bytes are no image, or are compressed depth.
+    A sensor's raw pattern that was compressed as a grey image, as `bayer_rggb8; png compressed`
+    says, gets its colours. Raises ImageMessageError when the bytes are no image, or are
+    compressed depth.
     """
     if "compressedDepth" in message.format:
         raise ImageMessageError(
             f"expected a compressed colour or grey image, got format {message.format!r}"
         )
     data = np.frombuffer(message.data, dtype=np.uint8)
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(data, flags) if len(data) else None
     if image is None:
         raise ImageMessageError(
@@ -140,7 +143,11 @@ def compressed_to_rgb(message: Any) -> Frame:
         )
     if image.dtype == np.uint16:
         image = cv2.convertScaleAbs(image, alpha=255.0 / 65535.0)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    to_rgb = cv2.COLOR_BGR2RGB
+    if image.ndim == 2:
+        pattern = re.match(r"\s*bayer_(\w{4})\d", message.format)
+        to_rgb = _BAYER.get(pattern[1], cv2.COLOR_GRAY2RGB) if pattern else cv2.COLOR_GRAY2RGB
+    return np.asarray(cv2.cvtColor(image, to_rgb), dtype=np.uint8)
 
 
 def to_rgb(message: Any) -> Frame:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +14,7 @@ from rosbags.interfaces import ConnectionExtRosbag2, MessageDefinitionFormat
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from dcfst_core.media.bags import BagError, ImageBag, message_types
-from dcfst_core.media.video import Closing
+from dcfst_core.media.frames import Closing
 from dcfst_core.track import Track, TrackState
 
 DETECTION = "vision_msgs/msg/Detection2D"
@@ -46,22 +48,34 @@ class TrackedBag(Closing):
         if path.exists():
             raise BagError(f"{path} exists already and is not written over: choose another --out")
         plugin = StoragePlugin.MCAP if source.storage == "mcap" else StoragePlugin.SQLITE3
-        self._writer = Writer(path, version=FORMAT_VERSION, storage_plugin=plugin)
+        # Under its own name, but in a folder beside its place, where it is put when complete.
+        self._work = path.with_name(f".{path.name}.part")
+        shutil.rmtree(self._work, ignore_errors=True)
+        self._work.mkdir(parents=True)
+        self._writer = Writer(
+            self._work / path.name, version=FORMAT_VERSION, storage_plugin=plugin
+        )
         self._writer.open()
-        self._copies = {c.id: self._copy_of(c) for c in source.connections}
+        self._copies: dict[tuple[str, str], Any] = {}
+        for connection in source.connections:
+            # Each file of a bag has its own connection for a topic.
+            if _kind(connection) not in self._copies:
+                self._copies[_kind(connection)] = self._copy_of(connection)
         self._track, self._tracks, self._state = (
             self._writer.add_connection(name, kind, typestore=self._types)
             for name, kind in zip(names, (DETECTION, DETECTIONS, STATUS), strict=True)
         )
 
     def close(self) -> None:
-        """Complete the bag: index and metadata."""
+        """Complete the bag, with index and metadata, and put it in place."""
         if self._writer.storage is not None:
             self._writer.close()
+            os.rename(self._work / self.path.name, self.path)
+            self._work.rmdir()
 
     def copy(self, connection: Any, time_ns: int, data: bytes) -> None:
         """Write a message of the source bag as it is."""
-        copy = self._copies[connection.id]
+        copy = self._copies[_kind(connection)]
         if copy is not None:
             self._writer.write(copy, time_ns, data)
 
@@ -121,3 +135,7 @@ class TrackedBag(Closing):
         hypothesis = new("vision_msgs/ObjectHypothesis", "", track.score)
         result = new("vision_msgs/ObjectHypothesisWithPose", hypothesis, pose)
         return new("vision_msgs/Detection2D", header, [result], box, track.target_id)
+
+
+def _kind(connection: Any) -> tuple[str, str]:
+    return connection.topic, connection.msgtype

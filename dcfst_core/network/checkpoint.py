@@ -13,9 +13,22 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from dcfst_core.errors import CheckpointError
+from dcfst_core.network.foreign_weights import describe_foreign
 from dcfst_core.network.model import Architecture, DCFSTNet
 
 WEIGHTS_NAME = "dcfst_resnet18.safetensors"
+MAX_DIMENSIONS = 16384
+# What the JSON beside the weights tells; further fields are kept and not looked at.
+_FIELDS: dict[str, type] = {
+    "architecture": dict,
+    "name": str,
+    "note": str,
+    "steps": int,
+    "epoch": int,
+    "exported": str,
+    "settings": dict,
+    "averaged_with": list,
+}
 
 
 def default_weights_path() -> Path:
@@ -53,6 +66,7 @@ def load_model(weights: str | Path | None = None, device: str | torch.device = "
     Raises CheckpointError when a file is missing, damaged, or does not fit the network.
     """
     path = Path(weights) if weights is not None else default_weights_path()
+    _check_kind(path)
     metadata = _read_metadata(path)
     try:
         tensors = load_file(str(path))
@@ -68,33 +82,61 @@ def load_model(weights: str | Path | None = None, device: str | torch.device = "
     return model.to(device).eval()
 
 
-def _read_metadata(path: Path) -> dict[str, Any]:
+def _check_kind(path: Path) -> None:
+    """Refuse what is no file, and what is a checkpoint of another format, with the way out."""
+    if path.is_dir():
+        raise CheckpointError(f"expected a .safetensors file; {path} is a folder")
     if not path.is_file():
         raise CheckpointError(
             f"expected a weights file at {path}; there is none. Give the path of a .safetensors "
             "file, or reinstall the package to get the one it ships with"
         )
+    foreign = describe_foreign(path)
+    if foreign is not None:
+        raise CheckpointError(foreign)
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
     described = path.with_suffix(".json")
     if not described.is_file():
         raise CheckpointError(f"expected {described.name} beside {path}; copy both files together")
     try:
-        metadata = json.loads(described.read_text())
+        metadata = json.loads(described.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"expected JSON in {described}; got: {error}") from error
     if not isinstance(metadata, dict):
         raise CheckpointError(f"expected a JSON object in {described}; got {type(metadata)}")
+    for name, kind in _FIELDS.items():
+        value = metadata.get(name)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise CheckpointError(
+                f"expected {name} to be of type {kind.__name__} in {described}; got {value!r}"
+            )
     return metadata
 
 
 def _architecture(metadata: dict[str, Any], path: Path) -> Architecture:
-    given = metadata.get("architecture", {})
+    given = metadata.get("architecture") or {}
     known = {field.name for field in fields(Architecture)}
-    if not isinstance(given, dict) or not set(given) <= known:
+    if not set(given) <= known:
         raise CheckpointError(
             f"expected architecture fields among {sorted(known)} in the JSON beside {path}; "
             f"got {given!r}"
         )
-    return Architecture(**given)
+    architecture = Architecture(**given)
+    dimensions, residual = architecture.dimensions, architecture.residual
+    whole = isinstance(dimensions, int) and not isinstance(dimensions, bool)
+    if not whole or not 1 <= dimensions <= MAX_DIMENSIONS:
+        raise CheckpointError(
+            f"expected architecture dimensions, a whole number from 1 to {MAX_DIMENSIONS}, in the "
+            f"JSON beside {path}; got {dimensions!r}"
+        )
+    if not isinstance(residual, bool):
+        raise CheckpointError(
+            f"expected architecture residual, true or false, in the JSON beside {path}; got "
+            f"{residual!r}"
+        )
+    return architecture
 
 
 def _check_tensors(tensors: dict[str, torch.Tensor], model: DCFSTNet, path: Path) -> None:
