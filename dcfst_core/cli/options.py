@@ -15,7 +15,7 @@ from dcfst_core.errors import DCFSTError
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.tracker import DEFAULT_TARGET_ID
 
-PRESETS = ("paper", "default", "fast")
+PRESETS = ("paper", "released", "default", "fast")
 
 
 class OptionError(DCFSTError, ValueError):
@@ -33,7 +33,7 @@ def add_tracker_options(parser: argparse.ArgumentParser, weights: bool = True) -
         "--config",
         default="default",
         metavar="PRESET|FILE",
-        help="default, paper or fast, or a .yaml or .json file of tracker settings",
+        help="default, fast, paper or released, or a .yaml or .json file of tracker settings",
     )
     group.add_argument(
         "--set",
@@ -50,12 +50,13 @@ def add_tracker_options(parser: argparse.ArgumentParser, weights: bool = True) -
     )
 
 
-def add_init_options(parser: argparse.ArgumentParser) -> None:
+def add_init_options(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Add --init and --id: the boxes to follow and their names."""
     parser.add_argument(
         "--init",
         action="append",
-        required=True,
+        required=required,
+        default=None if required else [],
         metavar="X,Y,W,H",
         help="box in the start frame: left, top, width, height in pixels; once for each target",
     )

@@ -12,6 +12,7 @@ from typing import TextIO
 from dcfst_core import Track
 from dcfst_core.media.drawing import contact_sheet, draw_tracks, spread_indices
 from dcfst_core.media.frames import Frame, TimedFrame
+from dcfst_core.media.heatmap import draw_score_map
 from dcfst_core.media.sinks import VideoWriter, write_image
 
 COLUMNS = ("frame", "target", "x", "y", "w", "h", "score", "state", "ms", "time_s")
@@ -28,6 +29,7 @@ class Outputs:
     video: VideoWriter | None = None
     rows: TextIO | None = None
     sheet: Path | None = None
+    heatmaps: Path | None = None
     drawn: list[Frame] = field(default_factory=list)
     stride: int = 1
     added: int = 0
@@ -44,6 +46,12 @@ class Outputs:
                     [frame.number, track.target_id, *box, score, state, f"{ms:.1f}", time_s]
                 )
             self.rows.flush()
+        if self.heatmaps is not None:
+            drawn = frame.rgb
+            for track in tracks:
+                if track.score_map is not None:
+                    drawn = draw_score_map(drawn, track.score_map)
+            write_image(self.heatmaps / f"{frame.number:06d}.png", draw_tracks(drawn, tracks))
         wants_sheet = self.sheet is not None and self.added % self.stride == 0
         self.added += 1
         if self.video is not None or wants_sheet:

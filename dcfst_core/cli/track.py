@@ -21,10 +21,16 @@ from dcfst_core.cli.options import (
     add_init_options,
     add_tracker_options,
     build_tracker,
-    initial_boxes,
     positive_int,
 )
 from dcfst_core.cli.outputs import COLUMNS, Outputs, Summary
+from dcfst_core.cli.targets import (
+    add_target_options,
+    found_before,
+    given_boxes,
+    save_targets,
+    start_targets,
+)
 from dcfst_core.media.output_files import check_outputs
 from dcfst_core.media.video import (
     Frame,
@@ -47,10 +53,17 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "video", help="video file, folder of images, camera, pipe (- is stdin) or stream address"
     )
-    add_init_options(parser)
+    add_init_options(parser, required=False)
+    add_target_options(parser)
     parser.add_argument("--out", type=Path, help="video with the tracks drawn: .mp4, .avi, ...")
     parser.add_argument("--csv", metavar="FILE", help="tracks as CSV; - prints them")
     parser.add_argument("--sheet", type=Path, help="12 frames on one page: .png or .jpg")
+    parser.add_argument(
+        "--heatmap",
+        type=Path,
+        metavar="DIR",
+        help="a PNG of each frame with the scores in colour: where the regressor sees the target",
+    )
     parser.add_argument(
         "--start-frame", type=whole_number, default=0, metavar="N", help="frame of --init, from 0"
     )
@@ -64,8 +77,9 @@ def add_command(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do the work; returns the exit status."""
-    boxes = initial_boxes(options)
+    boxes, saved = given_boxes(options), found_before(options)
     written = {"--out": options.out, "--csv": options.csv, "--sheet": options.sheet}
+    written["--save"] = options.save
     check_outputs(written, (options.video, options.weights, options.config))
     with open_frames(options.video) as source, contextlib.ExitStack() as stack:
         source.skip(options.start_frame)
@@ -73,7 +87,8 @@ def run(options: argparse.Namespace) -> int:
         frames = source.timed()
         first = _start_frame(next(frames), options.start_frame)
         began_s = time.perf_counter()
-        tracks = step(tracker, first.rgb, boxes)
+        tracker.keep_score_maps = options.heatmap is not None
+        tracks = start_targets(tracker, first.rgb, boxes, saved)
         ms = (time.perf_counter() - began_s) * 1e3
         outputs = _open_outputs(options, source, stack)
         summary = Summary()
@@ -82,6 +97,7 @@ def run(options: argparse.Namespace) -> int:
             outputs.add(first, tracks, ms)
             summary.add(tracks, ms)
             status = _follow(options, tracker, source, frames, (outputs, summary), first)
+            save_targets(tracker, options)
     if not options.quiet:
         print(summary.text((options.out, options.csv, options.sheet)), file=sys.stderr)
     return status
@@ -118,7 +134,7 @@ def _follow(
                 if frame.rgb.shape != first.rgb.shape:
                     return _release(first, frame)
                 start_s = time.perf_counter()
-                tracks = step(tracker, frame.rgb, {})
+                tracks = list(tracker.update_all(frame.rgb).values())
                 ms = (time.perf_counter() - start_s) * 1e3
                 outputs.add(frame, tracks, ms)
                 summary.add(tracks, ms)
@@ -166,10 +182,10 @@ def _tell(notes: list[str]) -> None:
 def _open_outputs(
     options: argparse.Namespace, source: FrameSource, stack: contextlib.ExitStack
 ) -> Outputs:
-    outputs = Outputs(sheet=options.sheet)
+    outputs = Outputs(sheet=options.sheet, heatmaps=options.heatmap)
     if options.out is not None:
         outputs.video = stack.enter_context(VideoWriter(options.out, source.fps or 30.0))
-    nothing_else = options.out is None and options.sheet is None
+    nothing_else = options.out is None and options.sheet is None and options.heatmap is None
     if options.csv == "-" or (options.csv is None and nothing_else):
         outputs.rows = sys.stdout
     elif options.csv is not None:

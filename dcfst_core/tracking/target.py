@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from dcfst_core.boxes import BoxXYWH
+from dcfst_core.errors import TargetError
 from dcfst_core.inference.iou_field import Guide
 from dcfst_core.network.embedding import RegressorKernel
 from dcfst_core.track import Evidence, ScoreMap, Track, TrackState
@@ -66,3 +68,18 @@ class Target:
             self.evidence,
             self.score_map,
         )
+
+
+def selected(targets: Mapping[str, Target], only: Collection[str] | None) -> list[Target]:
+    """The targets with these ids (None: all) in the order in which they are held.
+
+    Raises TargetError for ids that are not held, and for a string in place of a collection.
+    """
+    if only is None:
+        return list(targets.values())
+    if isinstance(only, str):
+        raise TargetError(f"expected only as a collection of ids, e.g. [{only!r}]; got a str")
+    unknown = sorted(set(only) - set(targets))
+    if unknown:
+        raise TargetError(f"expected ids among {list(targets)}; got also {unknown}")
+    return [target for target in targets.values() if target.target_id in only]

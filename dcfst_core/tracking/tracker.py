@@ -37,7 +37,7 @@ from dcfst_core.tracking.saved_target import (
     write_target,
 )
 from dcfst_core.tracking.search import Plan, make_plan
-from dcfst_core.tracking.target import Target
+from dcfst_core.tracking.target import Target, selected
 
 DEFAULT_TARGET_ID = "target"
 
@@ -102,6 +102,10 @@ class Tracker:
         """The targets held, in the order in which they were given."""
         return tuple(self._targets)
 
+    def track(self, target_id: str = DEFAULT_TARGET_ID) -> Track:
+        """The last track of a target; TargetError for one that is not held."""
+        return selected(self._targets, [target_id])[0].track
+
     def release(self, target_id: str = DEFAULT_TARGET_ID) -> None:
         """Forget one target; one that is not held is no error."""
         self._targets.pop(target_id, None)
@@ -123,7 +127,7 @@ class Tracker:
 
     def saved_target(self, target_id: str = DEFAULT_TARGET_ID) -> SavedTarget:
         """What `save_target` writes, for `merge_targets`."""
-        (target,) = self._chosen([target_id])
+        (target,) = selected(self._targets, [target_id])
         return capture(target, fingerprint(self.model, self._config))
 
     @torch.no_grad()
@@ -194,7 +198,7 @@ class Tracker:
         frame = check_frame(frame_rgb)
         height, width = frame.shape[:2]
         self.timer.reset()
-        targets = self._chosen(only)
+        targets = selected(self._targets, only)
         if not targets:
             return {}
         self._check_size(width, height)
@@ -213,16 +217,6 @@ class Tracker:
                 lessons.append(Lesson(target, find, has_rival(evidence, config)))
         self._learn(image, due_lessons(lessons, len(targets), config))
         return {target.target_id: target.track for target in targets}
-
-    def _chosen(self, only: Collection[str] | None) -> list[Target]:
-        if only is None:
-            return list(self._targets.values())
-        if isinstance(only, str):
-            raise TargetError(f"expected only as a collection of ids, e.g. [{only!r}]; got a str")
-        unknown = sorted(set(only) - set(self._targets))
-        if unknown:
-            raise TargetError(f"expected ids among {list(self._targets)}; got also {unknown}")
-        return [target for target in self._targets.values() if target.target_id in only]
 
     def _check_size(self, width: int, height: int) -> None:
         if self._frame_size not in (None, (width, height)):
