@@ -13,7 +13,7 @@ def ablations(spec: TrackerSpec, untrained: str | None = None) -> list[TrackerSp
     `untrained`: weights from before the head's training; without them the head is replaced by
     `plain_head.plain_feature_head`.
     """
-    frozen = {**spec.config, "learning_rate": 0.0, "urgent_learning_rate": 0.0}
+    frozen = {**spec.config, "learning_rate": 0.0, "recent_rate": 0.0}
     headless = f"{spec.name}-untrained-head"
     return [
         replace(spec, name=headless, untrained_head=True)

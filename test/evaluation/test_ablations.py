@@ -18,8 +18,10 @@ def test_each_ablation_changes_one_thing() -> None:
     changed = {k for k, v in no_refinement.config.items() if v != spec.config[k]}
     assert changed == {"box_refinement"} and no_refinement.config["box_refinement"] is False
     changed = {k for k, v in no_update.config.items() if v != spec.config[k]}
-    assert changed == {"learning_rate", "urgent_learning_rate"}
-    assert no_update.config["learning_rate"] == 0
+    assert changed == {"learning_rate", "recent_rate"}
+    assert no_update.config["learning_rate"] == no_update.config["recent_rate"] == 0
+    for ablated in (headless, no_refinement, no_update):
+        TrackerConfig.from_dict(ablated.config)  # settings that there are
     given = ablations(spec, untrained="start.safetensors")[0]
     assert given.weights == "start.safetensors" and not given.untrained_head
 
