@@ -31,8 +31,6 @@ class Evidence:
     """Height of the regressor's peak; 1 = exactly like the remembered target."""
     second_peak: float
     """Greatest score outside of the peak's neighbourhood."""
-    sharpness: float
-    """Curvature of the peak's logarithm over that of the Gaussian label; 1 = as learned."""
     predicted_iou: float
     """IoU of the refined box in [0, 1] as the predictor sees it; NaN without refinement."""
     box_spread: float
@@ -41,9 +39,6 @@ class Evidence:
     """Cosine to the target's look in its first frame; 1 if no looks are remembered."""
     likeness: float
     """Greatest cosine to all verified looks; 1 if none are remembered."""
-    novelty: float
-    """Share in [0, 1] of the find's sample feature that the model has never seen (its relative
-    predictive variance)."""
     distance: float
     """From where the target should be, in target sizes."""
     size_change: float
@@ -70,8 +65,11 @@ class Track:
     box_xywh: BoxXYWH
     """Pixels; while UNCERTAIN or LOST the best guess."""
     score: float
-    """Probability in [0, 1] that the box holds the target."""
+    """Probability in [0, 1] that the box holds the target (IoU of at least one half)."""
     state: TrackState
+    presence: float = field(default=1.0, compare=False)
+    """Probability in [0, 1] that what was found is the target, however good its box: the state
+    follows from it by `tracking_threshold` and `lost_threshold`."""
     last_seen_box_xywh: BoxXYWH | None = field(default=None, compare=False)
     """The box of the last frame in which the state was TRACKING, this one included."""
     evidence: Evidence | None = field(default=None, compare=False)

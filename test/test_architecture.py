@@ -35,7 +35,7 @@ def test_every_room_of_the_core_is_named() -> None:
     [
         ("search", "make_plan"),
         ("localisation", "Localiser.search_regions"),
-        ("localisation", "choose"),
+        ("judgement", "choose"),
         ("localisation", "Localiser.examine_finds"),
         ("finds", "weigh"),
         ("judgement", "judge"),

@@ -69,10 +69,11 @@ class TrackerSpec:
         """Digest of everything that decides the boxes: settings, weights, code, kind of device."""
         described: dict[str, Any] = {"opencv": self.opencv, "cv2": cv2.__version__}
         if not self.opencv:
-            weights = self.weights or default_weights_path()
+            weights = Path(self.weights or default_weights_path())
             described = {
                 "config": self.config,
-                "weights": _digest([Path(weights)]),
+                # The verifier lies in the JSON.
+                "weights": _digest([weights, weights.with_suffix(".json")]),
                 "untrained_head": self.untrained_head,
                 "code": _code_digest(),
                 "device": choose_device(self.device).type,

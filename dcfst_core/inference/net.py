@@ -77,10 +77,6 @@ class InferenceNet:
         """The data matrix (B, N, D), float32; see `Embedding.embed`."""
         return self._embedding.embed(features, grid, target_wh).float()
 
-    def embed_boxes(self, features: Features, boxes_xyxy: Tensor) -> Tensor:
-        """Sample features (B, D), float32, of one box (B, 4), patch px, in each head features."""
-        return self._embedding.embed_boxes(features, boxes_xyxy).float()
-
     def collapse(self, regressor: Tensor) -> RegressorKernel:
         """See `Embedding.collapse`."""
         return self._embedding.collapse(regressor)

@@ -22,9 +22,8 @@ from dcfst_core.network.backbone import (
     CHANNELS_BLOCK4,
     STRIDE_BLOCK3,
     STRIDE_BLOCK4,
-    patch_to_feature,
 )
-from dcfst_core.network.prroi_pool import prroi_pool, prroi_pool_grid, prroi_score_grid
+from dcfst_core.network.prroi_pool import prroi_pool_grid, prroi_score_grid
 from dcfst_core.network.samples import SampleGrid
 
 Features = tuple[Tensor, Tensor]
@@ -118,15 +117,6 @@ class Embedding(nn.Module):
             ),
             dim=-1,
         )
-
-    def embed_boxes(self, features: Features, boxes_xyxy: Tensor) -> Tensor:
-        """Sample features (B, D) of one box (B, 4), patch px, in each of `features` (B, ...)."""
-        parts = []
-        for block, branch in zip(features, (self.block3, self.block4), strict=True):
-            rois = patch_to_feature(boxes_xyxy[:, None], branch.stride)
-            pooled = prroi_pool(block, rois, branch.bins)[:, 0]
-            parts.append(branch.fc(pooled.flatten(1).to(branch.fc.weight.dtype)))
-        return torch.cat(parts, dim=1)
 
     def collapse(self, regressor: Tensor) -> RegressorKernel:
         """Pull regressors w (B, D) back to kernels on the pooled features, in float32."""

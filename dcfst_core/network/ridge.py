@@ -64,27 +64,15 @@ def ridge_solve_primal(x: Tensor, y: Tensor, regularization: float | Tensor) -> 
 
 def solve_normal_equations(gram: Tensor, moment: Tensor, regularization: float) -> Tensor:
     """w = (G + lambda I)^-1 m for G = X^T X (B, D, D) and m = X^T y (B, D); returns (B, D)."""
-    return solve_factorised(factorise(gram, regularization), moment)
-
-
-def factorise(gram: Tensor, regularization: float) -> Tensor:
-    """The Cholesky factor (B, D, D), lower, of G + lambda I for G (B, D, D).
-
-    Raises SolverError when there is none (non-finite samples).
-    """
-    return _factorise(gram.clone(), gram.new_tensor(regularization).expand(len(gram)))
-
-
-def solve_factorised(factor: Tensor, moment: Tensor) -> Tensor:
-    """w (B, D) of the system with this Cholesky factor (B, D, D) and right side m (B, D)."""
-    return torch.cholesky_solve(moment[..., None], factor).squeeze(-1)
+    factor = _factorise(gram.clone(), gram.new_tensor(regularization).expand(len(gram)))
+    return _solve(factor, moment)
 
 
 class _Dual(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, regularization: Tensor) -> Tensor:
         factor = _factorise(_gram(x), regularization)
-        alpha = solve_factorised(factor, y)
+        alpha = _solve(factor, y)
         w = _times(x.mT, alpha)
         ctx.save_for_backward(x, factor, alpha, w)
         return w
@@ -93,7 +81,7 @@ class _Dual(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, factor, alpha, w = ctx.saved_tensors
-        beta = solve_factorised(factor, _times(x, gradient))
+        beta = _solve(factor, _times(x, gradient))
         rest = gradient - _times(x.mT, beta)
         by_x = _outer_difference(alpha, rest, beta, w)
         return by_x, beta, -(alpha * beta).sum(dim=-1)
@@ -103,7 +91,7 @@ class _Primal(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, regularization: Tensor) -> Tensor:
         factor = _factorise(_gram(x.mT), regularization)
-        w = solve_factorised(factor, _times(x.mT, y))
+        w = _solve(factor, _times(x.mT, y))
         ctx.save_for_backward(x, y, factor, w)
         return w
 
@@ -113,7 +101,7 @@ class _Primal(torch.autograd.Function):
         # In terms of u = (X^T X + lambda I)^-1 g: beta = X u, g - X^T beta = lambda u, and
         # lambda alpha = y - X w.
         x, y, factor, w = ctx.saved_tensors
-        u = solve_factorised(factor, gradient)
+        u = _solve(factor, gradient)
         beta = _times(x, u)
         by_x = _outer_difference(y - _times(x, w), u, beta, w)
         return by_x, beta, -(u * w).sum(dim=-1)
@@ -157,6 +145,11 @@ def _factorise(gram: Tensor, regularization: Tensor) -> Tensor:
         f"even with a relative jitter of {_JITTERS[-1]:g} (lambda {float(regularization[0]):g}, "
         f"samples finite: {bool(torch.isfinite(gram.tril()).all())})"
     )
+
+
+def _solve(factor: Tensor, right: Tensor) -> Tensor:
+    """(L L^T)^-1 right for right sides (B, n)."""
+    return torch.cholesky_solve(right[..., None], factor).squeeze(-1)
 
 
 def _times(matrix: Tensor, vector: Tensor) -> Tensor:

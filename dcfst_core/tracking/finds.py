@@ -33,12 +33,11 @@ class Found(NamedTuple):
 
 
 class Examined(NamedTuple):
-    """What the closer look says, one row for each target."""
+    """What the closer look says, one row for each region."""
 
     refined: Refined
     likeness_first: Tensor
     likeness: Tensor
-    novelty: Tensor
     descriptor: Tensor
     """(B, F); (B, 0) where no looks are remembered."""
 
@@ -48,12 +47,10 @@ class Signals(NamedTuple):
 
     peak: float
     second_peak: float
-    sharpness: float
     predicted_iou: float
     box_spread: float
     likeness_first: float
     likeness: float
-    novelty: float
 
 
 @dataclass(frozen=True)
@@ -88,9 +85,9 @@ def read_finds(
     peaks, refined = found.peaks, examined.refined
     numbers = torch.stack(
         (
-            *(peaks.score, peaks.second_score, peaks.sharpness),
+            *(peaks.score, peaks.second_score),
             *(refined.predicted_iou, refined.spread),
-            *(examined.likeness_first, examined.likeness, examined.novelty),
+            *(examined.likeness_first, examined.likeness),
         ),
         dim=1,
     )
@@ -98,17 +95,19 @@ def read_finds(
     rows = torch.cat((numbers, *places), dim=1).tolist()
     finds: list[Find | None] = []
     for index, (region, row) in enumerate(zip(regions, rows, strict=True)):
-        # Nothing within reach, or numbers that are none: a damaged model's.
-        if not math.isfinite(row[0]) or not all(map(math.isfinite, row[8:])):
+        # Nothing within reach, or numbers that are none: a damaged model's. (The second peak may
+        # be -inf, and the predicted IoU NaN without refinement.)
+        told = (row[0], *row[3:])
+        if not all(map(math.isfinite, told)) or math.isnan(row[1]):
             finds.append(None)
             continue
         one = slice(index, index + 1)
-        x, y, w, h = row[12:]
+        x, y, w, h = row[10:]
         finds.append(
             Find(
-                Signals(*row[:8]),
-                peak_xy=region.to_image((*row[8:10], 0.0, 0.0))[:2],
-                second_xy=region.to_image((*row[10:12], 0.0, 0.0))[:2],
+                Signals(*row[:6]),
+                peak_xy=region.to_image((*row[6:8], 0.0, 0.0))[:2],
+                second_xy=region.to_image((*row[8:10], 0.0, 0.0))[:2],
                 box_xywh=region.to_image((x - w / 2, y - h / 2, w, h)),
                 region=region,
                 features=pick(found.features, one),

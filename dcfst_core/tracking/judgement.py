@@ -1,21 +1,23 @@
 """Is what was found the target? A verifier weighs the evidence, a Bayes filter remembers.
 
 The verifier is a logistic regression: evidence in, log-odds out. They are the new part of the
-log-odds that the target is in the box; the other part are the log-odds of the frame before, passed
+log-odds that the find is the target; the other part are the log-odds of the frame before, passed
 through a chain of two states, present and absent, with two hazards:
 
     p' = (1 - vanishing) p + returning (1 - p)
     logit p_t = verifier(evidence_t) + carry logit p'
 
 (a `carry` of 1 is Bayes' rule for independent frames; successive frames are not, and the fit finds
-how much they are worth). Weights, carry and scales are fitted by `dcfst-train judge` and come with
-the network's weights. State and permissions follow from p by three thresholds.
+how much they are worth). State and permissions follow from the presence p by three thresholds. A
+second regression says how likely the box is a good one if the find is the target; the score is the
+product: the probability that the box holds the target (IoU of at least one half). Weights, carry
+and scales are fitted by `dcfst-train judge` and come with the network's weights.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +28,14 @@ from dcfst_core.tracking.evidence import FEATURES, Usual, features
 
 # No find says more than this, and no memory: e^-6 is one in 400.
 MOST_ODDS = 6.0
+# Log-odds above which the box goes where the find is. In doubt that costs nothing: the box of a
+# target that is lost after all goes back to where it was last seen. A lost one's goes on to a
+# likely find, so that the next frame looks closer at it.
+_FOLLOWED_ODDS = {
+    TrackState.TRACKING: -math.inf,
+    TrackState.UNCERTAIN: -4.0,
+    TrackState.LOST: 0.0,
+}
 # What it says that nothing was found where the target can be.
 NOTHING_ODDS = -3.0
 
@@ -34,7 +44,8 @@ NOTHING_ODDS = -3.0
 class Verifier:
     """The fitted weights; `FEATURES` names what they weigh.
 
-    odds = bias + sum weight * clip((feature - mean) / deviation, -4, 4)
+    odds = bias + sum weight * clip((feature - mean) / deviation, -4, 4), for the presence and,
+    with the quality's own weights and bias, for the box.
     """
 
     mean: tuple[float, ...]
@@ -42,16 +53,19 @@ class Verifier:
     weight: tuple[float, ...]
     bias: float
     carry: float
+    quality_weight: tuple[float, ...]
+    quality_bias: float
 
-    def odds(self, evidence: Evidence, usual: Usual) -> float:
-        """Log-odds that this find is the target, before what was known of it."""
-        total = self.bias
-        for value, mean, deviation, weight in zip(
-            features(evidence, usual), self.mean, self.deviation, self.weight, strict=True
+    def odds(self, values: Sequence[float]) -> tuple[float, float]:
+        """Log-odds that a find with these features is the target, and that its box is good."""
+        presence, quality = self.bias, self.quality_bias
+        for value, mean, deviation, weight, other in zip(
+            values, self.mean, self.deviation, self.weight, self.quality_weight, strict=True
         ):
-            total += weight * min(max((value - mean) / deviation, -4.0), 4.0)
-        # Numbers that are none, of a damaged model, are no evidence for anything.
-        return min(max(total, -MOST_ODDS), MOST_ODDS) if math.isfinite(total) else NOTHING_ODDS
+            scaled = min(max((value - mean) / deviation, -4.0), 4.0)
+            presence += weight * scaled
+            quality += other * scaled
+        return _bounded(presence), _bounded(quality)
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> Verifier:
@@ -63,49 +77,54 @@ class Verifier:
         if given is None:
             return PLAIN_VERIFIER
         try:
-            if tuple(given["features"]) != FEATURES:
-                raise ValueError(f"features {given['features']}")
-            rows = {
-                name: tuple(float(value) for value in given[name])
-                for name in ("mean", "deviation", "weight")
-            }
-            made = cls(**rows, bias=float(given["bias"]), carry=float(given["carry"]))
-            numbers = [*made.mean, *made.deviation, *made.weight, made.bias, made.carry]
-            if {len(row) for row in rows.values()} != {len(FEATURES)}:
-                raise ValueError("rows of another length")
-            if not all(map(math.isfinite, numbers)) or min(made.deviation) <= 0:
-                raise ValueError(
-                    "numbers that are not finite, or deviations that are not positive"
-                )
+            return cls._checked(given)
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"expected a verifier of {len(FEATURES)} features in the weights' metadata; got "
                 f"{error}: fit it again for this version with `dcfst-train judge`"
             ) from error
-        return made
+
+    @classmethod
+    def _checked(cls, given: Mapping[str, Any]) -> Verifier:
+        if tuple(given["features"]) != FEATURES:
+            raise ValueError(f"features {given['features']}")
+        rows = {name: tuple(float(value) for value in given[name]) for name in _ROWS}
+        numbers = {name: float(given[name]) for name in _NUMBERS}
+        if {len(row) for row in rows.values()} != {len(FEATURES)}:
+            raise ValueError("rows of another length")
+        values = [value for row in rows.values() for value in row] + list(numbers.values())
+        if not all(map(math.isfinite, values)) or min(rows["deviation"]) <= 0:
+            raise ValueError("numbers that are not finite, or deviations that are not positive")
+        return cls(
+            mean=rows["mean"],
+            deviation=rows["deviation"],
+            weight=rows["weight"],
+            quality_weight=rows["quality_weight"],
+            **numbers,
+        )
 
     def to_metadata(self) -> dict[str, Any]:
         """Plain values, as `from_metadata` reads them."""
-        return {
-            "features": list(FEATURES),
-            "mean": list(self.mean),
-            "deviation": list(self.deviation),
-            "weight": list(self.weight),
-            "bias": self.bias,
-            "carry": self.carry,
-        }
+        rows = {name: list(getattr(self, name)) for name in _ROWS}
+        return {"features": list(FEATURES), **rows, **{n: getattr(self, n) for n in _NUMBERS}}
+
+
+_ROWS = ("mean", "deviation", "weight", "quality_weight")
+_NUMBERS = ("bias", "carry", "quality_bias")
 
 
 def _plain_verifier() -> Verifier:
     """Peak, rival and predicted IoU by hand: for weights without a fitted verifier."""
-    weights = {"peak": 1.0, "rival": -0.7, "predicted_iou": 0.7}
     means = {"peak": 0.3, "rival": 0.5, "predicted_iou": 0.55}
+    weights = {"peak": 1.0, "rival": -0.7, "predicted_iou": 0.7}
     return Verifier(
         mean=tuple(means.get(name, 0.0) for name in FEATURES),
         deviation=tuple(0.2 if name in weights else 1.0 for name in FEATURES),
         weight=tuple(weights.get(name, 0.0) for name in FEATURES),
         bias=1.0,
         carry=0.5,
+        quality_weight=tuple(float(name == "predicted_iou") for name in FEATURES),
+        quality_bias=0.5,
     )
 
 
@@ -117,8 +136,12 @@ class Belief:
     """What is believed of a target after a frame."""
 
     state: TrackState = TrackState.TRACKING
-    probability: float = 1.0
-    """That the box holds the target."""
+    presence: float = 1.0
+    """Probability that what was found is the target."""
+    score: float = 1.0
+    """Probability that the box holds it, see `Track.score`."""
+    doubted: int = 0
+    """Frames since it was last seen."""
     usual: Usual = field(default_factory=Usual)
     """What the evidence of the surely seen target is like."""
 
@@ -134,6 +157,14 @@ class Verdict:
     """Whether model and looks may learn from this frame."""
 
 
+def choose(candidates: Sequence[Evidence], belief: Belief, verifier: Verifier) -> int | None:
+    """The index of the find that is most likely the target; None where there is none."""
+    if len(candidates) < 2:
+        return 0 if candidates else None
+    odds = [verifier.odds(features(evidence, belief.usual))[0] for evidence in candidates]
+    return max(range(len(odds)), key=odds.__getitem__)
+
+
 def judge(
     before: Belief, evidence: Evidence | None, verifier: Verifier, config: TrackerConfig
 ) -> Verdict:
@@ -143,19 +174,20 @@ def judge(
     """
     if not config.judgement:
         score = 0.0 if evidence is None else plain_score(evidence)
-        belief = Belief(TrackState.TRACKING, score, before.usual)
+        belief = Belief(TrackState.TRACKING, score, score, 0, before.usual)
         return Verdict(belief, evidence is not None, True)
-    odds = NOTHING_ODDS if evidence is None else verifier.odds(evidence, before.usual)
-    prior = predicted(before.probability, config.vanishing, config.returning)
-    probability = _sigmoid(odds + verifier.carry * _logit(prior))
-    state = _next_state(before.state, probability, config)
-    sure = state is TrackState.TRACKING and probability >= config.learning_threshold
-    usual = before.usual
-    if sure and evidence is not None:
-        usual = usual.with_seen(evidence)
-    # A lost target's region moves on to a likely find, so that the next frame looks closer at it.
-    follow = evidence is not None and (state is TrackState.TRACKING or odds > 0)
-    return Verdict(Belief(state, probability, usual), follow, sure)
+    odds, quality = NOTHING_ODDS, NOTHING_ODDS
+    if evidence is not None:
+        odds, quality = verifier.odds(features(evidence, before.usual))
+    prior = predicted(before.presence, config.vanishing, config.returning)
+    presence = _sigmoid(odds + verifier.carry * _logit(prior))
+    doubted = 0 if presence >= config.tracking_threshold else before.doubted + 1
+    state = _next_state(before.state, presence, doubted, config)
+    sure = state is TrackState.TRACKING and presence >= config.learning_threshold
+    usual = before.usual if evidence is None else before.usual.after(evidence, sure)
+    follow = evidence is not None and odds > _FOLLOWED_ODDS[state]
+    score = presence * _sigmoid(quality)
+    return Verdict(Belief(state, presence, score, doubted, usual), follow, sure)
 
 
 def predicted(probability: float, vanishing: float, returning: float) -> float:
@@ -171,12 +203,18 @@ def plain_score(evidence: Evidence) -> float:
     return min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0
 
 
-def _next_state(before: TrackState, probability: float, config: TrackerConfig) -> TrackState:
-    if probability >= config.tracking_threshold:
+def _next_state(
+    before: TrackState, presence: float, doubted: int, config: TrackerConfig
+) -> TrackState:
+    if presence >= config.tracking_threshold:
         return TrackState.TRACKING
-    if before is TrackState.LOST or probability < config.lost_threshold:
-        return TrackState.LOST
-    return TrackState.UNCERTAIN
+    given_up = presence < config.lost_threshold and doubted >= config.lost_after
+    return TrackState.LOST if before is TrackState.LOST or given_up else TrackState.UNCERTAIN
+
+
+def _bounded(odds: float) -> float:
+    # Numbers that are none, of a damaged model, are no evidence for anything.
+    return min(max(odds, -MOST_ODDS), MOST_ODDS) if math.isfinite(odds) else NOTHING_ODDS
 
 
 def _sigmoid(odds: float) -> float:

@@ -127,7 +127,7 @@ class Learner:
             looks=book,
             motion=Motion.anywhere(*saved.size_wh),
             shape=Shape.start(*saved.size_wh).waited(1.0),
-            belief=Belief(TrackState.LOST, 0.0, saved.usual),
+            belief=Belief(TrackState.LOST, 0.0, 0.0, usual=saved.usual),
             last_seen_box_xywh=box,
         )
 
@@ -170,14 +170,13 @@ class Learner:
 
     def _model(self, memory: SampleMemory, anchored: bool = False) -> Model:
         try:
-            solution = memory.solve(self._config, anchored)
-            if not bool(solution.regressor.isfinite().all()):
+            regressor = memory.solve(self._config, anchored)
+            if not bool(regressor.isfinite().all()):
                 raise SolverError("expected a finite regressor; the samples' sums are not finite")
         except SolverError:
             memory.forget()
             raise
-        factor = solution.factor if self._config.looks else None
-        return Model(memory, self._net.collapse(solution.regressor), factor)
+        return Model(memory, self._net.collapse(regressor))
 
     def _solve_again(self, model: Model) -> Model | SolverError:
         try:

@@ -1,8 +1,8 @@
-"""From a frame to one find of each target: search regions, scores, peaks, boxes, evidence.
+"""From a frame to what was found of each target: search regions, scores, peaks, boxes.
 
 Two stages run on the device, each without waiting for it, so that each can be one CUDA graph:
-`search` scores the regions of all targets, `examine` looks closer at the best find of each. What
-is decided between and after them is decided on the host.
+`search` scores the regions of all targets, `examine` looks closer at the best find of each region.
+What is decided after them is decided on the host.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dcfst_core.inference.net import InferenceNet
 from dcfst_core.inference.timing import StageTimer
 from dcfst_core.network.box_tensors import cxcywh_to_xyxy
 from dcfst_core.network.embedding import Features, RegressorKernel
-from dcfst_core.network.rows import join, pick
+from dcfst_core.network.rows import join
 from dcfst_core.network.samples import SampleGrid
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.finds import Examined, Find, Found, read_finds
@@ -46,7 +46,7 @@ class SearchInputs(NamedTuple):
 
 
 class ExamineInputs(NamedTuple):
-    """One row for each target."""
+    """One row for each search region."""
 
     blocks: Features
     features: Features
@@ -54,8 +54,6 @@ class ExamineInputs(NamedTuple):
     centre_xy: Tensor
     target_wh: Tensor
     looks: Looks | None
-    factor: Tensor | None
-    """(B, D, D), see `Model.factor`."""
 
 
 class Localiser:
@@ -75,14 +73,14 @@ class Localiser:
 
     def find(
         self, image: Tensor, targets: Sequence[Target], plans: Sequence[Plan]
-    ) -> list[Find | None]:
-        """The best find of each target in `image` (3, H, W); None: nothing within its reach.
+    ) -> list[list[Find]]:
+        """What was found of each target in `image` (3, H, W): one find a region, or none.
 
-        The host waits for the device once, and once more while a target is lost, whose regions'
-        peaks are compared.
+        The host waits for the device once.
         """
         regions = [region for plan in plans for region in plan.regions]
         owners = [index for index, plan in enumerate(plans) for _ in plan.regions]
+        held = [targets[owner] for owner in owners]
         with self._timer("crop"):
             patches = crop_regions(image, regions)
         # Of one size in all of a target's patches: in a zoomed region it is looked for zoomed.
@@ -95,37 +93,29 @@ class Localiser:
         found: Found = search(
             SearchInputs(
                 patches,
-                join([targets[owner].model.kernel for owner in owners]),
+                join([target.model.kernel for target in held]),
                 target_wh,
                 to_device([self._config.window_strength] * len(owners), image.device),
                 _reach(plans, image.device),
             )
         )
-        if len(regions) > len(targets):
-            best = choose(found.peaks.score.tolist(), owners)
-            regions, sizes = [regions[i] for i in best], [sizes[i] for i in best]
-            chosen = torch.tensor(best, device=image.device)
-            found, target_wh = pick(found, chosen), target_wh[chosen]
+        looks = [target.looks.looks for target in held if target.looks is not None]
         examined: Examined = examine(
-            self._examine_inputs(found, target_wh, targets),
+            ExamineInputs(
+                found.blocks,
+                found.features,
+                join([target.guide for target in held]),
+                found.peaks.centre_xy,
+                target_wh,
+                join(looks) if looks else None,
+            ),
             cells=self._refine_boxes.window_cells(max(max(size) for size in sizes)),
         )
-        return read_finds(found, examined, regions)
-
-    def _examine_inputs(
-        self, found: Found, target_wh: Tensor, targets: Sequence[Target]
-    ) -> ExamineInputs:
-        looks = [target.looks.looks for target in targets if target.looks is not None]
-        factors = [target.model.factor for target in targets if target.model.factor is not None]
-        return ExamineInputs(
-            found.blocks,
-            found.features,
-            join([target.guide for target in targets]),
-            found.peaks.centre_xy,
-            target_wh,
-            join(looks) if looks else None,
-            torch.cat(factors) if len(factors) == len(targets) and looks else None,
-        )
+        finds: list[list[Find]] = [[] for _ in targets]
+        for owner, find in zip(owners, read_finds(found, examined, regions), strict=True):
+            if find is not None:
+                finds[owner].append(find)
+        return finds
 
     def search_regions(self, inputs: SearchInputs) -> Found:
         """Score search regions and find the peaks; all on the device."""
@@ -143,7 +133,6 @@ class Localiser:
                 inputs.window,
                 self._config.subgrid_peak,
                 inputs.reach,
-                self._config.output_sigma_factor,
             )
         return Found(blocks, features, scores, peaks)
 
@@ -159,35 +148,12 @@ class Localiser:
                 )
         ones = torch.ones_like(unknown)
         if inputs.looks is None:
-            return Examined(refined, ones, ones, torch.zeros_like(ones), box[:, :0])
+            return Examined(refined, ones, ones, box[:, :0])
         with self._timer("compare"):
             boxes_xyxy = cxcywh_to_xyxy(refined.box_cxcywh)
             descriptor = inputs.looks.describe(inputs.features, boxes_xyxy)
             first, greatest = inputs.looks.likeness(descriptor)
-            novelty = torch.zeros_like(ones)
-            if inputs.factor is not None:
-                samples = self._net.embed_boxes(inputs.features, cxcywh_to_xyxy(box))
-                novelty = relative_variance(samples, inputs.factor, self._config.regularization)
-            return Examined(refined, first, greatest, novelty, descriptor)
-
-
-def choose(scores: Sequence[float], owners: Sequence[int]) -> list[int]:
-    """For each owner in turn, the index of its highest score (-inf: nothing within reach)."""
-    best: dict[int, int] = {}
-    for index, owner in enumerate(owners):
-        if owner not in best or scores[index] > scores[best[owner]]:
-            best[owner] = index
-    return [best[owner] for owner in sorted(best)]
-
-
-def relative_variance(samples: Tensor, factor: Tensor, regularization: float) -> Tensor:
-    """lambda z^T (G + lambda I)^-1 z / |z|^2 of samples z (B, D), in [0, 1].
-
-    1: nothing like z was ever learned from; `factor`: (B, D, D), of G + lambda I.
-    """
-    solved = torch.linalg.solve_triangular(factor, samples[..., None], upper=False)
-    share = solved.square().sum(dim=(1, 2)) / samples.square().sum(dim=1).clamp(min=1e-12)
-    return (regularization * share).clamp(0, 1)
+            return Examined(refined, first, greatest, descriptor)
 
 
 def _reach(plans: Sequence[Plan], device: torch.device) -> Tensor | None:

@@ -17,15 +17,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from dcfst_core.network.ridge import factorise, ridge_solve, solve_factorised
+from dcfst_core.network.ridge import ridge_solve, solve_normal_equations
 from dcfst_core.tracking.config import TrackerConfig
-
-
-class Solution(NamedTuple):
-    """A regressor w (1, D) and, where it was solved in D x D, the system's Cholesky factor."""
-
-    regressor: Tensor
-    factor: Tensor | None
 
 
 class SampleMemory(Protocol):
@@ -44,8 +37,8 @@ class SampleMemory(Protocol):
         `weight`: (1, N) of the samples; None is one each.
         """
 
-    def solve(self, config: TrackerConfig, anchored: bool = False) -> Solution:
-        """The regressor; `anchored`: without the newest frames' own part.
+    def solve(self, config: TrackerConfig, anchored: bool = False) -> Tensor:
+        """The regressor w (1, D); `anchored`: without the newest frames' own part.
 
         Raises SolverError where the samples are not finite.
         """
@@ -90,7 +83,7 @@ class AverageMemory:
             running.lerp_(new, rate)
         self._first_share *= 1 - rate
 
-    def solve(self, config: TrackerConfig, anchored: bool = False) -> Solution:
+    def solve(self, config: TrackerConfig, anchored: bool = False) -> Tensor:
         """See `SampleMemory.solve`."""
         missing = config.first_frame_share - self._first_share
         # So much of the first frame that its whole share equals the floor.
@@ -99,7 +92,7 @@ class AverageMemory:
             torch.lerp(running, first, amount)
             for running, first in zip(self._running, self._first, strict=True)
         )
-        return Solution(ridge_solve(x, y, config.regularization), None)
+        return ridge_solve(x, y, config.regularization)
 
 
 class Sums(NamedTuple):
@@ -156,7 +149,7 @@ class GramMemory:
                 running.lerp_(value, compounded(rate, frames))
         self.frames += frames
 
-    def solve(self, config: TrackerConfig, anchored: bool = False) -> Solution:
+    def solve(self, config: TrackerConfig, anchored: bool = False) -> Tensor:
         """See `SampleMemory.solve`."""
         recent = 0.0 if anchored else config.recent_share
         gram, moment = (
@@ -166,8 +159,7 @@ class GramMemory:
         if recent:
             gram.add_(self.recent.gram, alpha=recent)
             moment.add_(self.recent.moment, alpha=recent)
-        factor = factorise(gram, config.regularization)
-        return Solution(solve_factorised(factor, moment), factor)
+        return solve_normal_equations(gram, moment, config.regularization)
 
     def _sums(self, x: Tensor, y: Tensor, weight: Tensor | None) -> Sums:
         x, y = x.float().flatten(0, 1), y.float().flatten()

@@ -22,8 +22,6 @@ class Peaks(NamedTuple):
     """(B,) greatest score outside of the main peak's neighbourhood."""
     second_xy: Tensor
     """(B, 2) its sample's centre, patch px."""
-    sharpness: Tensor
-    """(B,) curvature of the peak's logarithm over that of the Gaussian label; 1 at a border."""
 
 
 def find_peaks(
@@ -33,7 +31,6 @@ def find_peaks(
     window_strength: float | Tensor,
     subgrid: bool,
     reach: Tensor | None = None,
-    output_sigma_factor: float = 0.25,
 ) -> Peaks:
     """Locate the peaks of score maps (B, n, n).
 
@@ -51,21 +48,13 @@ def find_peaks(
     row, col = best // size, best % size
     index = torch.arange(batch, device=scores.device)
     height = torch.where(highest.isneginf(), highest, scores[index, row, col])
-    offset_y, curvature_y = _gaussian_vertex(scores[index, :, col], row)
-    offset_x, curvature_x = _gaussian_vertex(scores[index, row, :], col)
-    shift = torch.stack((offset_x, offset_y), dim=1) * float(subgrid)
-    centre = _centre_xy(grid, row, col) + shift * grid.spacing
-    second, second_place = _second_peak(scores, row, col, grid, target_wh)
-    # Of a Gaussian label the logarithm's curvature is -1 / sigma^2; at a border it is not known.
-    sigma2 = output_sigma_factor**2 * target_wh.prod(dim=1) / grid.spacing**2
-    sharpness = (-torch.stack((curvature_x, curvature_y)) * sigma2).nan_to_num(1.0).mean(dim=0)
-    return Peaks(
-        height,
-        centre,
-        second,
-        _centre_xy(grid, second_place // size, second_place % size),
-        sharpness.clamp(0.0, 4.0),
-    )
+    centre = _centre_xy(grid, row, col)
+    if subgrid:
+        offset_y = _gaussian_vertex(scores[index, :, col], row)
+        offset_x = _gaussian_vertex(scores[index, row, :], col)
+        centre = centre + torch.stack((offset_x, offset_y), dim=1) * grid.spacing
+    second, place = _second_peak(scores, row, col, grid, target_wh)
+    return Peaks(height, centre, second, _centre_xy(grid, place // size, place % size))
 
 
 def _centre_xy(grid: SampleGrid, row: Tensor, col: Tensor) -> Tensor:
@@ -93,21 +82,20 @@ def _within_reach(scores: Tensor, grid: SampleGrid, reach: Tensor) -> Tensor:
     return (distance2 <= radius.square()) & (is_maximum | radius.isinf())
 
 
-def _gaussian_vertex(profile: Tensor, peak: Tensor) -> tuple[Tensor, Tensor]:
-    """Of the parabola through the logarithms of a peak (B,) of profiles (B, n) and its sides.
+def _gaussian_vertex(profile: Tensor, peak: Tensor) -> Tensor:
+    """Offset in [-0.5, 0.5] of the vertex through a peak (B,) of profiles (B, n) and its sides.
 
-    The labels are Gaussian, and so are the scores near the target. Returns the vertex' offset in
-    [-0.5, 0.5] and the curvature (<= 0); 0 and NaN at the border.
+    The labels are Gaussian, and so are the scores near the target: their logarithm is a parabola.
     """
     last = profile.shape[1] - 1
     rows = torch.arange(len(profile), device=profile.device)
     profile = profile.clamp(min=1e-3).log()
     left = profile[rows, (peak - 1).clamp(min=0)]
     right = profile[rows, (peak + 1).clamp(max=last)]
-    curvature = (left - 2 * profile[rows, peak] + right).clamp(max=-1e-9)
-    vertex = (0.5 * (left - right) / curvature).clamp(-0.5, 0.5)
+    curvature = left - 2 * profile[rows, peak] + right
+    vertex = 0.5 * (left - right) / curvature.clamp(max=-1e-9)
     inside = (peak > 0) & (peak < last)
-    return vertex.where(inside, 0.0), curvature.where(inside, float("nan"))
+    return torch.where(inside, vertex.clamp(-0.5, 0.5), torch.zeros_like(vertex))
 
 
 def _second_peak(

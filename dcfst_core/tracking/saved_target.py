@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from dcfst_core.inference.iou_field import Guide
 from dcfst_core.network.model import DCFSTNet
 from dcfst_core.network.rows import Rows, on_device
 from dcfst_core.tracking.config import TrackerConfig
-from dcfst_core.tracking.evidence import Usual
+from dcfst_core.tracking.evidence import Means, Usual
 from dcfst_core.tracking.looks import LookBook, Looks
 from dcfst_core.tracking.memory import GramMemory, Sums
 from dcfst_core.tracking.target import Target
@@ -192,12 +193,15 @@ def _saved(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> SavedT
         known = tensors["looks.known"].float()[None]
         looks = Looks(tensors["looks.mean3"][None], tensors["looks.mean4"][None], known)
         book = LookBook(looks, known.shape[1])
-    usual: dict[str, Any] = json.loads(metadata["usual"])
+    usual = json.loads(metadata["usual"])
+    frames = int(metadata["frames"])
+    if not isinstance(usual, dict) or frames < 0:
+        raise ValueError(f"usual {usual!r}, {frames} frames")
     return SavedTarget(
         metadata["id"],
         (width, height),
-        Usual(**{name: None if value is None else float(value) for name, value in usual.items()}),
-        int(metadata["frames"]),
+        Usual(_means(usual["sure"]), _means(usual["lately"])),
+        frames,
         sums[0],
         sums[1],
         book,
@@ -209,6 +213,15 @@ def _saved(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> SavedT
 def _kept(rows: Rows) -> Rows:
     """A copy on the CPU, which the tracker's next update does not change."""
     return on_device(rows, "cpu", copy=True)
+
+
+def _means(given: dict[str, Any] | None) -> Means | None:
+    if given is None:
+        return None
+    means = Means(float(given["peak"]), float(given["likeness"]))
+    if not (math.isfinite(means.peak) and math.isfinite(means.likeness)):
+        raise ValueError(f"usual values {given}")
+    return means
 
 
 def _triangle(gram: Tensor) -> Tensor:

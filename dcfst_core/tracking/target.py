@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
 from dcfst_core.boxes import BoxXYWH
 from dcfst_core.errors import TargetError
 from dcfst_core.inference.iou_field import Guide
@@ -25,8 +23,6 @@ class Model:
 
     memory: SampleMemory
     kernel: RegressorKernel
-    factor: Tensor | None
-    """Cholesky factor (1, D, D) of G + lambda I, for the novelty of a find; None without looks."""
     frames_since_update: int = 0
 
 
@@ -62,8 +58,9 @@ class Target:
         return Track(
             self.target_id,
             self.box_xywh,
-            self.belief.probability,
+            self.belief.score,
             self.belief.state,
+            self.belief.presence,
             self.last_seen_box_xywh,
             self.evidence,
             self.score_map,

@@ -1,7 +1,7 @@
 """The tracker: `init` on a box, `update` on every following frame; any number of targets.
 
-A frame's way: plan (where to look) -> search (scores) -> choose (one find a target) -> examine
-(box, evidence) -> judge (state, permissions) -> move -> learn. Targets are written only here.
+A frame's way: plan (where to look) -> search (scores) -> examine (boxes, evidence) -> choose (one
+find a target) -> judge (state, permissions) -> move -> learn. Targets are written only here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dcfst_core.network.samples import SampleGrid
 from dcfst_core.track import Evidence, Track, TrackState
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.finds import Find, weigh
-from dcfst_core.tracking.judgement import Belief, Verdict, Verifier, judge
+from dcfst_core.tracking.judgement import Verdict, Verifier, choose, judge
 from dcfst_core.tracking.learning import Learner, Lesson, due_lessons, has_rival
 from dcfst_core.tracking.localisation import Localiser
 from dcfst_core.tracking.move import next_box, next_shape
@@ -209,8 +209,10 @@ class Tracker:
         plans = [make_plan(target, width, height, self._grid, config) for target in targets]
         finds = self._localiser.find(image, targets, plans)
         lessons = []
-        for target, plan, find in zip(targets, plans, finds, strict=True):
-            evidence = None if find is None else weigh(find, plan, target)
+        for target, plan, candidates in zip(targets, plans, finds, strict=True):
+            weighed = [weigh(find, plan, target) for find in candidates]
+            best = choose(weighed, target.belief, self.verifier)
+            find, evidence = (None, None) if best is None else (candidates[best], weighed[best])
             verdict = judge(target.belief, evidence, self.verifier, config)
             self._move(target, plan, find, evidence, verdict, (width, height))
             if find is not None and verdict.may_learn:
@@ -291,4 +293,4 @@ class Tracker:
 
 def _give_up_model(target: Target, error: SolverError) -> None:
     target.notes.append(f"its model was given up for the first frame's: {error}")
-    target.belief = Belief(TrackState.LOST, 0.0, target.belief.usual)
+    target.belief = replace(target.belief, state=TrackState.LOST, presence=0.0, score=0.0)

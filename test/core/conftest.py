@@ -56,12 +56,10 @@ def evidence() -> Callable[..., Evidence]:
         usual = {
             "peak": 0.8,
             "second_peak": 0.1,
-            "sharpness": 1.0,
             "predicted_iou": 0.8,
             "box_spread": 0.02,
             "likeness_first": 0.9,
             "likeness": 0.9,
-            "novelty": 0.05,
             "distance": 0.1,
             "size_change": 0.02,
             "aspect_change": 0.02,

@@ -24,7 +24,9 @@ def test_tracks_are_equal_by_what_they_say_not_by_how_they_came_to_it(
     evidence: Callable[..., Evidence],
 ) -> None:
     track = Track("a", (1.0, 2.0, 3.0, 4.0), 0.5, TrackState.TRACKING)
-    assert track == replace(track, evidence=evidence(), last_seen_box_xywh=(0.0, 0.0, 1.0, 1.0))
+    assert track == replace(
+        track, presence=0.7, evidence=evidence(), last_seen_box_xywh=(0.0, 0.0, 1.0, 1.0)
+    )
     assert track != replace(track, score=0.4)
     with pytest.raises(FrozenInstanceError):
         track.score = 1.0  # type: ignore[misc]

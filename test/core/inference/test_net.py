@@ -38,9 +38,9 @@ def test_fused_layers_give_the_same_numbers(net: DCFSTNet, patches: torch.Tensor
         heads = fused.convolve(blocks), net.embedding.convolve(expected_blocks)
         for got, expected in zip(*heads, strict=True):
             assert (got - expected).abs().max() < 1e-3 * expected.abs().max()
-        single = fused.embed_boxes(heads[0], boxes[:, 0])
-        expected = net.embedding.embed_boxes(heads[1], boxes[:, 0])
-        assert (single - expected).abs().max() < 1e-3 * expected.abs().max()
+        wh = torch.tensor([[60.0, 70.0], [40.0, 83.0]])
+        rows = fused.embed(heads[0], GRID, wh), net.embedding.embed(heads[1], GRID, wh)
+        assert (rows[0] - rows[1]).abs().max() < 1e-3 * rows[1].abs().max()
         guide = fused.guide(fused.modulate(blocks, boxes[:, 0]))
         predicted, _ = fused.iou_field(fused.iou_features(blocks), guide)(boxes)
         iou_net = net.iou_net

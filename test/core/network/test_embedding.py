@@ -1,4 +1,4 @@
-"""The learned head: collapsed scores, single boxes, and where training starts."""
+"""The learned head: collapsed scores, and where training starts."""
 
 from __future__ import annotations
 
@@ -39,19 +39,6 @@ def test_collapsed_scores_equal_the_full_path(embedding: Embedding, blocks: Feat
     collapsed = embedding.score(features, embedding.collapse(regressor), GRID, TARGET_WH)
     assert full.std() > 0.01
     assert (collapsed.flatten(1) - full).abs().max() < 1e-4
-
-
-def test_single_boxes_give_the_grids_own_sample_features(
-    embedding: Embedding, blocks: Features
-) -> None:
-    features = embedding.convolve(blocks)
-    grid = embedding.embed(features, GRID, TARGET_WH)
-    rois = GRID.rois_xyxy(TARGET_WH)
-    for index in (0, 30, 480, 517, 960):
-        single = embedding.embed_boxes(features, rois[:, index])
-        assert single.shape == (2, 1024)
-        assert torch.allclose(single, grid[:, index], atol=1e-5)
-    assert (grid[:, 480] - grid[:, 517]).abs().max() > 0.01
 
 
 def test_residual_head_starts_at_the_trunk_features(blocks: Features) -> None:

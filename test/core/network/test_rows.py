@@ -1,4 +1,4 @@
-"""Named tuples of tensors, joined and picked as one thing."""
+"""Named tuples of tensors, joined, picked and moved as one thing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dcfst_core.network.rows import join, pick
+from dcfst_core.network.rows import join, on_device, pick
 
 
 class Inner(NamedTuple):
@@ -50,3 +50,21 @@ def test_what_was_picked_joins_to_the_whole() -> None:
     rows = outer(3).inner
     whole = join([pick(rows, slice(k, k + 1)) for k in range(3)])
     assert torch.equal(whole.left, rows.left) and torch.equal(whole.right, rows.right)
+
+
+def test_a_copy_on_the_same_device_is_its_own_and_what_is_no_copy_is_not() -> None:
+    for rows in (outer(2).inner, outer(2).plain):
+        same = on_device(rows, "cpu")
+        copy = on_device(rows, torch.device("cpu"), copy=True)
+        assert type(same) is type(copy) is type(rows)
+        for given, there, own in zip(rows, same, copy, strict=True):
+            assert there.data_ptr() == given.data_ptr()
+            assert own.data_ptr() != given.data_ptr()
+            assert torch.equal(own, given)
+
+
+def test_rows_move_to_another_device() -> None:
+    moved = on_device(outer(2).inner, "meta")
+    assert isinstance(moved, Inner)
+    assert {tensor.device.type for tensor in moved} == {"meta"}
+    assert moved.left.shape == (2, 1)

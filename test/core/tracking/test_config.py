@@ -34,8 +34,11 @@ PRESETS = {
         ({"patch_size": 290}, "patch_size: expected a multiple of 16, got 290"),
         ({"num_averaged": 11}, "num_averaged: expected at most num_proposals = 7, got 11"),
         ({"first_frame_share": 0.7, "recent_share": 0.5}, "expected a sum of at most 1, got 0.7"),
-        ({"lost_threshold": 0.6}, "lost_threshold <= tracking_threshold .*, got 0.6, 0.5, 0.8"),
-        ({"tracking_threshold": 0.9}, "tracking_threshold <= learning_threshold, got 0.1, 0.9"),
+        ({"lost_threshold": 0.6}, "lost_threshold <= tracking_threshold .*, got 0.6, 0.5, 0.5"),
+        (
+            {"tracking_threshold": 0.9},
+            "tracking_threshold <= learning_threshold, got 0.1, 0.9, 0.5",
+        ),
         ({"learning_threshold": 0.3}, "got 0.1, 0.5, 0.3"),
         (
             {"lambda": 0.1},

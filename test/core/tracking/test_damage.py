@@ -56,10 +56,12 @@ def test_a_damaged_memory_leaves_the_other_targets_as_they_are(
         assert expected["healthy"].state is TrackState.TRACKING
         assert tracks["healthy"].state is TrackState.TRACKING
         assert tracks["healthy"].box_xywh == pytest.approx(expected["healthy"].box_xywh, abs=0.05)
-        assert tracks["healthy"].score == pytest.approx(expected["healthy"].score, abs=1e-3)
+        for name in ("score", "presence"):
+            found, wanted = (getattr(each["healthy"], name) for each in (tracks, expected))
+            assert found == pytest.approx(wanted, abs=1e-3)
         if step == 2:
             assert tracks["damaged"].state is TrackState.LOST
-            assert tracks["damaged"].score == 0.0
+            assert tracks["damaged"].score == tracks["damaged"].presence == 0.0
             ((name, notes),) = tracker.pop_notes().items()
             assert name == "damaged" and len(notes) == 1
             assert "given up for the first frame's" in notes[0]
@@ -95,7 +97,8 @@ def test_a_damaged_regressor_finds_nothing(model: DCFSTNet, scene: Scene) -> Non
     tracks = tracker.update_all(scene(62, 80))
     assert tracks["healthy"].state is TrackState.TRACKING
     assert tracks["damaged"].evidence is None
-    assert tracks["damaged"].score < 0.5
+    assert tracks["damaged"].presence < tracks["healthy"].presence
+    assert tracks["damaged"].score < 0.1
     assert np.isfinite(tracks["damaged"].box_xywh).all()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from dcfst_core.track import Evidence
-from dcfst_core.tracking.evidence import FEATURES, Usual, features
+from dcfst_core.tracking.evidence import FEATURES, Means, Usual, features
 
 Make = Callable[..., Evidence]
 
@@ -23,28 +23,26 @@ def test_each_feature_is_what_its_name_says(evidence: Make) -> None:
         evidence(
             peak=0.6,
             second_peak=0.3,
-            sharpness=1.2,
             predicted_iou=0.7,
             box_spread=0.03,
             likeness_first=0.5,
             likeness=0.6,
-            novelty=0.1,
             distance=0.5,
             size_change=0.2,
             aspect_change=0.1,
         ),
-        Usual(peak=0.5, likeness=0.8),
+        Usual(sure=Means(peak=0.5, likeness=0.8), lately=Means(peak=0.75, likeness=0.4)),
     )
     expected = {
         "peak": 0.6,
-        "relative_peak": 1.2,
+        "relative_peak": 1.2,  # against what is surely its own
+        "peak_drop": 0.8,  # against the frames just before
         "rival": 0.5,
-        "sharpness": 1.2,
         "predicted_iou": 0.7,
         "box_spread": math.log(0.04),
         "likeness_first": 0.5,
         "relative_likeness": 0.75,
-        "novelty": 0.1,
+        "likeness_drop": 1.5,
         "distance": math.log(1.5),
         "size_change": 0.2,
         "aspect_change": 0.1,
@@ -54,37 +52,90 @@ def test_each_feature_is_what_its_name_says(evidence: Make) -> None:
 
 
 def test_features_stay_within_bounds_whatever_is_found(evidence: Make) -> None:
-    least = named(evidence(peak=-0.4, second_peak=-math.inf, predicted_iou=math.nan, box_spread=0))
+    nothing = Usual(Means(0.0, 0.0), Means(-0.3, -0.2))
+    least = named(
+        evidence(peak=-0.4, second_peak=-math.inf, predicted_iou=math.nan, box_spread=0), nothing
+    )
     assert (least["peak"], least["rival"]) == (0.0, 0.0)
-    most = named(evidence(peak=7.0, second_peak=0.0))
+    assert least["predicted_iou"] == 0.7  # not refined: neither good nor bad
+    most = named(evidence(peak=7.0, second_peak=0.0), nothing)
     assert most["peak"] == 1.5
+    assert most["relative_peak"] == most["peak_drop"] == pytest.approx(1.5 / 0.25)
     assert named(evidence(peak=0.0, second_peak=0.9))["rival"] == 2.0
     assert all(math.isfinite(value) for found in (least, most) for value in found.values())
 
 
-def test_usual_values_begin_at_no_more_than_is_typical(evidence: Make) -> None:
-    assert Usual().with_seen(evidence(peak=1.3, likeness=1.0)) == Usual(0.8, 0.9)
-    assert Usual().with_seen(evidence(peak=0.4, likeness=0.5)) == Usual(0.4, 0.5)
+@pytest.mark.parametrize("part", ["sure", "lately"])
+def test_before_anything_was_seen_the_typical_is_usual(evidence: Make, part: str) -> None:
+    find = evidence(peak=0.4, likeness=0.45)
+    for usual in (Usual(), Usual(**{part: Means(0.8, 0.9)})):
+        found = named(find, usual)
+        for name in ("relative_peak", "relative_likeness", "peak_drop", "likeness_drop"):
+            assert found[name] == pytest.approx(0.5), name
 
 
-def test_usual_values_follow_slowly_and_nothing_low_becomes_usual(evidence: Make) -> None:
-    usual = Usual(0.8, 0.9)
-    once = usual.with_seen(evidence(peak=0.3, likeness=0.4))
-    assert once.peak == pytest.approx(0.8 - 0.04 * 0.5)
-    assert once.likeness == pytest.approx(0.9 - 0.04 * 0.5)
-    assert usual == Usual(0.8, 0.9)  # a value, not a counter
-    for _ in range(500):
-        usual = usual.with_seen(evidence(peak=0.05, likeness=0.1))
-    assert usual.peak == pytest.approx(0.05, abs=1e-3)
-    assert usual.relative_peak(0.125) == pytest.approx(0.5)  # of the floor, 0.25
-    assert usual.relative_likeness(0.15) == pytest.approx(0.5)  # of the floor, 0.3
+def test_nothing_low_becomes_usual(evidence: Make) -> None:
+    low = Means(0.05, 0.1)
+    found = named(evidence(peak=0.125, likeness=0.15), Usual(low, low))
+    for name in ("relative_peak", "peak_drop"):
+        assert found[name] == pytest.approx(0.5), name  # of the floor, 0.25
+    for name in ("relative_likeness", "likeness_drop"):
+        assert found[name] == pytest.approx(0.5), name  # of the floor, 0.3
 
 
-def test_before_anything_was_seen_the_typical_is_usual() -> None:
-    assert Usual().relative_peak(0.4) == pytest.approx(0.5)
-    assert Usual().relative_likeness(0.45) == pytest.approx(0.5)
+def test_means_begin_at_no_more_than_is_typical(evidence: Make) -> None:
+    assert Means.start(evidence(peak=1.3, likeness=1.0)) == Means(0.8, 0.9)
+    assert Means.start(evidence(peak=0.4, likeness=0.5)) == Means(0.4, 0.5)
+
+
+def test_means_move_by_their_rate(evidence: Make) -> None:
+    before = Means(0.8, 0.9)
+    after = before.moved(evidence(peak=0.3, likeness=0.4), 0.2)
+    assert (after.peak, after.likeness) == (pytest.approx(0.7), pytest.approx(0.8))
+    assert before == Means(0.8, 0.9)  # a value, not a counter
+    assert before.moved(evidence(peak=1.3, likeness=1.0), 1.0) == Means(1.3, 1.0)
+
+
+def test_the_sure_means_follow_slowly_what_was_surely_seen_and_nothing_else(
+    evidence: Make,
+) -> None:
+    usual = Usual(Means(0.8, 0.9), Means(0.8, 0.9))
+    find = evidence(peak=0.3, likeness=0.4)
+    assert usual.after(find, sure=False).sure == Means(0.8, 0.9)
+    seen = usual.after(find, sure=True).sure
+    assert seen is not None
+    assert seen.peak == pytest.approx(0.8 - 0.04 * 0.5)
+    assert seen.likeness == pytest.approx(0.9 - 0.04 * 0.5)
+    assert Usual().after(find, sure=False).sure is None
+    assert Usual().after(find, sure=True).sure == Means(0.3, 0.4)
+    assert Usual().after(evidence(peak=1.0, likeness=1.0), sure=True).sure == Means(0.8, 0.9)
+
+
+@pytest.mark.parametrize("sure", [False, True])
+def test_the_late_means_follow_all_finds_fast(evidence: Make, sure: bool) -> None:
+    assert Usual().after(evidence(peak=1.0, likeness=0.5), sure).lately == Means(0.8, 0.5)
+    found = Usual(Means(0.8, 0.9), Means(0.8, 0.9)).after(evidence(peak=0.3, likeness=0.4), sure)
+    assert found.lately is not None
+    assert found.lately.peak == pytest.approx(0.8 - 0.3 * 0.5)
+    assert found.lately.likeness == pytest.approx(0.9 - 0.3 * 0.5)
+
+
+def test_what_was_covered_drops_at_once_and_what_faded_did_not(evidence: Make) -> None:
+    usual = Usual()
+    for _ in range(30):
+        usual = usual.after(evidence(peak=0.8, likeness=0.9), sure=True)
+    faded = usual
+    for step in range(1, 31):  # to the half of it, step by step
+        find = evidence(peak=0.8 - 0.4 * step / 30, likeness=0.9 - 0.45 * step / 30)
+        faded = faded.after(find, sure=False)
+    covered, gone = (named(find, before) for before in (usual, faded))
+    for drop, relative in (("peak_drop", "relative_peak"), ("likeness_drop", "relative_likeness")):
+        assert covered[drop] == pytest.approx(0.5, abs=1e-3)
+        assert gone[drop] > 0.9
+        assert covered[relative] == gone[relative] == pytest.approx(0.5, abs=1e-3)
 
 
 def test_usual_values_cannot_be_written() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        Usual().peak = 1.0  # type: ignore[misc]
+    for value, name in ((Usual(), "sure"), (Means(0.8, 0.9), "peak")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, name, None)

@@ -20,7 +20,6 @@ from dcfst_core.tracking.first_frame import (
     augment_patch,
     draw_boxes,
     fit_last_layer,
-    fit_predictor,
 )
 from dcfst_core.tracking.patch import SearchRegion, crop_regions
 
@@ -123,28 +122,6 @@ def test_a_fitted_last_layer_predicts_the_drawn_boxes_better(
     assert errors[0] == pytest.approx(error(net, drawn, modulation), rel=0.05)
     assert errors[2] < 0.5 * errors[0]
     assert torch.equal(plain.weight, net.guide(modulation).weight)
-
-
-@pytest.mark.parametrize(("boxes", "width"), [(40, 12), (12, 40)])
-def test_the_fit_is_ridge_regression_around_the_trained_layer(boxes: int, width: int) -> None:
-    generator = torch.Generator().manual_seed(boxes)
-    hidden = torch.randn(1, boxes, width, generator=generator, dtype=torch.float64)
-    wanted = torch.rand(1, boxes, generator=generator, dtype=torch.float64)
-    weight = torch.randn(1, width, generator=generator, dtype=torch.float64)
-    bias = torch.tensor([0.3], dtype=torch.float64)
-    found = fit_predictor(hidden, wanted, weight, bias, 0.2)
-    # min |H v + b - y|^2 + lambda (|v - v0|^2 + c^2 (b - b0)^2) by plain least squares; lambda
-    # is relative to the mean square of a hidden vector, and b has a feature of 0.3 of its length.
-    scale = float(hidden[0].square().sum(dim=1).mean().sqrt())
-    lam = 0.2 * scale**2
-    rows = np.concatenate((hidden[0].numpy(), np.full((boxes, 1), 0.3 * scale)), axis=1)
-    residual = wanted[0] - hidden[0] @ weight[0] - bias
-    stacked = np.concatenate((rows, np.sqrt(lam) * np.eye(width + 1)))
-    change = np.linalg.lstsq(
-        stacked, np.concatenate((residual.numpy(), np.zeros(width + 1))), rcond=None
-    )[0]
-    assert found[0][0].numpy() == pytest.approx(weight[0].numpy() + change[:-1], abs=1e-8)
-    assert float(found[1]) == pytest.approx(0.3 + change[-1] * 0.3 * scale, abs=1e-8)
 
 
 def test_iou_of_the_given_box_itself_is_highest(

@@ -1,22 +1,22 @@
-"""Is it the target? The verifier's sum, the filter's arithmetic, states and permissions."""
+"""Is it the target, and is its box good? The filter's arithmetic, states and permissions."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
-from dcfst_core.errors import CheckpointError
 from dcfst_core.track import Evidence, TrackState
 from dcfst_core.tracking.config import TrackerConfig
-from dcfst_core.tracking.evidence import FEATURES, Usual, features
+from dcfst_core.tracking.evidence import FEATURES, Means, Usual
 from dcfst_core.tracking.judgement import (
     PLAIN_VERIFIER,
     Belief,
     Verifier,
+    choose,
     judge,
     plain_score,
     predicted,
@@ -33,73 +33,103 @@ CONFIG = TrackerConfig(
 )
 
 
-def verifier(carry: float = 0.0, **weights: float) -> Verifier:
+Weights = dict[str, float]
+
+
+def verifier(
+    presence: Weights, quality: Weights | None = None, carry: float = 0.0, bias: float = 0.0
+) -> Verifier:
     """One that weighs the named features alone, as they are."""
+    quality = quality or {}
     return Verifier(
         mean=(0.0,) * len(FEATURES),
         deviation=(1.0,) * len(FEATURES),
-        weight=tuple(weights.get(name, 0.0) for name in FEATURES),
-        bias=0.0,
+        weight=tuple(presence.get(name, 0.0) for name in FEATURES),
+        bias=bias,
         carry=carry,
+        quality_weight=tuple(quality.get(name, 0.0) for name in FEATURES),
+        quality_bias=0.0,
     )
 
 
-# Its log-odds are the find's `sharpness`, whatever else is found.
-TOLD = verifier(sharpness=1.0)
+# Its log-odds are two features as they are, whatever else is found.
+PRESENCE, QUALITY = "size_change", "aspect_change"
+TOLD = verifier({PRESENCE: 1.0}, {QUALITY: 1.0})
 
 
 def logit(probability: float) -> float:
     return math.log(probability / (1 - probability))
 
 
-def saying(make: Make, probability: float) -> Evidence:
-    """Evidence from which `TOLD` makes this probability."""
-    return make(sharpness=logit(probability))
+def sigmoid(odds: float) -> float:
+    return 1 / (1 + math.exp(-odds))
 
 
-def test_the_verifier_is_a_clipped_standardised_sum(evidence: Make) -> None:
-    find, usual = evidence(novelty=0.9, distance=3.0), Usual(0.7, 0.8)
-    made = Verifier(
-        mean=tuple(0.1 * k for k in range(len(FEATURES))),
-        deviation=tuple(0.1 + 0.05 * k for k in range(len(FEATURES))),
-        weight=tuple((-1) ** k * 0.1 * k for k in range(len(FEATURES))),
-        bias=-0.3,
-        carry=0.4,
-    )
-    expected, clipped = -0.3, 0
-    for k, value in enumerate(features(find, usual)):
-        standard = (value - 0.1 * k) / (0.1 + 0.05 * k)
-        clipped += abs(standard) > 4
-        expected += (-1) ** k * 0.1 * k * max(-4.0, min(4.0, standard))
-    assert clipped and -6 < expected < 6
-    assert made.odds(find, usual) == pytest.approx(expected)
-    for weight, most in ((100.0, 6.0), (-100.0, -6.0)):
-        assert verifier(peak=weight).odds(find, usual) == most
+def saying(make: Make, probability: float, good: float = 0.5) -> Evidence:
+    """Evidence from which `TOLD` makes this presence, and this quality of the box."""
+    return make(**{PRESENCE: logit(probability), QUALITY: logit(good)})
 
 
 def test_the_filter_adds_what_is_new_to_what_was_known(evidence: Make) -> None:
-    made = verifier(carry=0.7, sharpness=1.0)
+    made = verifier({PRESENCE: 1.0}, carry=0.7)
     belief, p = Belief(), 1.0
     for odds in (2.0, -1.5, -3.0, 0.5, 2.5):
         prior = (1 - 0.02) * p + 0.05 * (1 - p)
         assert predicted(p, 0.02, 0.05) == pytest.approx(prior)
-        p = 1 / (1 + math.exp(-(odds + 0.7 * logit(prior))))
-        belief = judge(belief, evidence(sharpness=odds), made, CONFIG).belief
-        assert belief.probability == pytest.approx(p)
+        p = sigmoid(odds + 0.7 * logit(prior))
+        belief = judge(belief, evidence(**{PRESENCE: odds}), made, CONFIG).belief
+        assert belief.presence == pytest.approx(p)
 
 
-def test_finding_nothing_speaks_against_it(evidence: Make) -> None:
-    made = verifier(carry=0.5)
-    verdict = judge(Belief(probability=0.9), None, made, CONFIG)
+@pytest.mark.parametrize("odds", [-2.0, 0.0, 1.5])
+@pytest.mark.parametrize("quality", [-1.0, 0.0, 2.5])
+def test_the_score_is_presence_times_quality(evidence: Make, odds: float, quality: float) -> None:
+    made = verifier({PRESENCE: 1.0}, {QUALITY: 1.0}, carry=0.6)
+    before = Belief(TrackState.UNCERTAIN, 0.4, 0.01)
+    find = evidence(**{PRESENCE: odds, QUALITY: quality})
+    belief = judge(before, find, made, CONFIG).belief
+    presence = sigmoid(odds + 0.6 * logit(0.98 * 0.4 + 0.05 * 0.6))
+    assert belief.presence == pytest.approx(presence)
+    assert belief.score == pytest.approx(presence * sigmoid(quality))
+
+
+def test_what_was_known_of_the_box_is_not_carried(evidence: Make) -> None:
+    """Presence lasts from frame to frame; how good a box is, each frame says anew."""
+    made = verifier({PRESENCE: 1.0}, {QUALITY: 1.0}, carry=0.6)
+    find = evidence(**{PRESENCE: 0.3, QUALITY: 0.4})
+    scores = {judge(Belief(score=score), find, made, CONFIG).belief for score in (0.0, 0.5, 1.0)}
+    assert len(scores) == 1
+
+
+def test_finding_nothing_speaks_against_it_and_against_its_box() -> None:
+    made = verifier({}, carry=0.5)
+    before = Belief(presence=0.9, usual=Usual(Means(0.7, 0.8), Means(0.6, 0.7)))
+    verdict = judge(before, None, made, CONFIG)
     prior = 0.98 * 0.9 + 0.05 * 0.1
-    expected = 1 / (1 + math.exp(-(-3 + 0.5 * logit(prior))))
-    assert verdict.belief.probability == pytest.approx(expected)
+    expected = sigmoid(-3 + 0.5 * logit(prior))
+    assert verdict.belief.presence == pytest.approx(expected)
+    assert verdict.belief.score == pytest.approx(expected * sigmoid(-3))
     assert not verdict.follow and not verdict.may_learn
-    assert verdict.belief.usual == Usual()
+    assert verdict.belief.usual == before.usual
+
+
+def test_what_drops_against_the_frames_before_is_doubted(evidence: Make) -> None:
+    """The same find is weighed by what was found lately: the verifier sees the belief's means."""
+    made = verifier({"peak_drop": 4.0}, bias=-3.0)
+    find = evidence(peak=0.4)
+    faded, covered = (
+        judge(Belief(usual=Usual(Means(0.8, 0.9), Means(lately, 0.9))), find, made, CONFIG)
+        for lately in (0.4, 0.8)
+    )
+    assert faded.belief.presence == pytest.approx(sigmoid(4 * 1.0 - 3))
+    assert covered.belief.presence == pytest.approx(sigmoid(4 * 0.5 - 3))
+    assert faded.belief.state is TrackState.TRACKING
+    assert covered.belief.state is TrackState.UNCERTAIN
 
 
 def test_judge_is_pure(evidence: Make) -> None:
-    before = Belief(TrackState.UNCERTAIN, 0.6, Usual(0.7, 0.8))
+    usual = Usual(Means(0.7, 0.8), Means(0.6, 0.7))
+    before = Belief(TrackState.UNCERTAIN, 0.6, 0.5, usual)
     find = evidence()
     copies = dataclasses.replace(before), dataclasses.replace(find)
     first = judge(before, find, PLAIN_VERIFIER, CONFIG)
@@ -110,11 +140,13 @@ def test_judge_is_pure(evidence: Make) -> None:
             setattr(value, dataclasses.fields(value)[0].name, None)
 
 
-def test_states_have_a_hysteresis(evidence: Make) -> None:
+@pytest.mark.parametrize("good", [0.05, 0.95])
+def test_states_have_a_hysteresis_of_the_presence(evidence: Make, good: float) -> None:
     belief, states = Belief(), []
     for probability in (0.9, 0.4, 0.2, 0.6, 0.3, 0.05, 0.2, 0.45, 0.55, 0.05):
-        belief = judge(belief, saying(evidence, probability), TOLD, CONFIG).belief
-        assert belief.probability == pytest.approx(probability)
+        belief = judge(belief, saying(evidence, probability, good), TOLD, CONFIG).belief
+        assert belief.presence == pytest.approx(probability)
+        assert belief.score == pytest.approx(probability * good)
         states.append(str(belief.state))
     assert states == [
         *("tracking", "uncertain", "uncertain", "tracking", "uncertain", "lost"),
@@ -123,28 +155,74 @@ def test_states_have_a_hysteresis(evidence: Make) -> None:
 
 
 @pytest.mark.parametrize("state", [TrackState.TRACKING, TrackState.UNCERTAIN, TrackState.LOST])
+@pytest.mark.parametrize("good", [0.05, 0.95])
 @pytest.mark.parametrize(
-    ("probability", "follow", "may_learn"),
-    [(0.85, True, True), (0.75, True, False), (0.45, False, False), (0.05, False, False)],
+    ("probability", "may_learn"), [(0.85, True), (0.75, False), (0.45, False), (0.05, False)]
 )
 def test_only_what_is_surely_seen_is_learned(
-    evidence: Make, state: TrackState, probability: float, follow: bool, may_learn: bool
+    evidence: Make,
+    state: TrackState,
+    good: float,
+    probability: float,
+    may_learn: bool,
 ) -> None:
-    before = Belief(state, 0.5, Usual(0.7, 0.8))
-    find = saying(evidence, probability)
+    before = Belief(state, 0.5, 0.5, Usual(Means(0.7, 0.8), Means(0.6, 0.7)))
+    find = saying(evidence, probability, good)
     verdict = judge(before, find, TOLD, CONFIG)
-    assert (verdict.follow, verdict.may_learn) == (follow, may_learn)
-    expected = before.usual.with_seen(find) if may_learn else before.usual
-    assert verdict.belief.usual == expected
+    assert verdict.may_learn is may_learn
+    assert verdict.belief.usual == before.usual.after(find, may_learn)
+    assert (verdict.belief.usual.sure != before.usual.sure) is may_learn
+    assert verdict.belief.usual.lately != before.usual.lately
 
 
-def test_a_likely_find_of_a_lost_target_is_looked_at_more_closely(evidence: Make) -> None:
-    made = verifier(carry=1.0, sharpness=1.0)
-    before = Belief(TrackState.LOST, 0.01)
-    for odds, follow in ((0.5, True), (-0.5, False)):
-        verdict = judge(before, evidence(sharpness=odds), made, CONFIG)
-        assert verdict.belief.state is TrackState.LOST
-        assert verdict.follow is follow and not verdict.may_learn
+@pytest.mark.parametrize(
+    ("before", "known", "odds", "state", "follow"),
+    [
+        (TrackState.LOST, 0.01, 0.5, TrackState.LOST, True),
+        (TrackState.LOST, 0.01, -0.5, TrackState.LOST, False),
+        (TrackState.LOST, 0.01, 5.5, TrackState.TRACKING, True),
+        (TrackState.UNCERTAIN, 0.3, -0.5, TrackState.UNCERTAIN, True),
+        (TrackState.UNCERTAIN, 0.6, -1.6, TrackState.UNCERTAIN, False),
+        (TrackState.TRACKING, 0.9, -1.4, TrackState.TRACKING, True),
+        (TrackState.TRACKING, 0.999, -3.0, TrackState.TRACKING, True),
+        (TrackState.TRACKING, 0.9, -6.0, TrackState.LOST, False),
+    ],
+)
+def test_the_box_follows_what_is_likely_enough_for_the_state(
+    evidence: Make,
+    before: TrackState,
+    known: float,
+    odds: float,
+    state: TrackState,
+    follow: bool,
+) -> None:
+    """In doubt sooner than lost: what was known still counts for it."""
+    made = verifier({PRESENCE: 1.0, QUALITY: 1.0}, carry=1.0)
+    # Two features, as one alone cannot say more than 4.
+    find = evidence(**{PRESENCE: odds / 2, QUALITY: odds / 2})
+    verdict = judge(Belief(before, known, known), find, made, CONFIG)
+    assert verdict.belief.state is state
+    assert verdict.follow is follow
+
+
+def test_of_several_finds_the_likeliest_is_chosen_not_the_highest(evidence: Make) -> None:
+    """By the presence: a good box of something else is of no use."""
+    made = verifier({"peak": 1.0, "likeness_drop": 4.0}, {"predicted_iou": 4.0})
+    higher = evidence(peak=0.9, likeness=0.3, predicted_iou=1.0)
+    alike = evidence(peak=0.6, likeness=0.9, predicted_iou=0.2)
+    belief = Belief(TrackState.LOST, usual=Usual(lately=Means(0.8, 0.9)))
+    assert choose([higher, alike], belief, made) == 1
+    assert choose([alike, higher, alike], belief, made) == 0
+    # Likenesses count against what was found lately, as the belief has it.
+    by_drop = verifier({"peak": 1.0, "likeness_drop": 0.4})
+    for lately, best in ((0.3, 1), (3.0, 0)):
+        before = replace(belief, usual=Usual(lately=Means(0.8, lately)))
+        assert choose([higher, alike], before, by_drop) == best
+
+
+def test_of_one_find_or_none_there_is_nothing_to_choose(evidence: Make) -> None:
+    assert choose([], Belief(), PLAIN_VERIFIER) is None
+    assert choose([evidence(peak=0.0)], Belief(), PLAIN_VERIFIER) == 0
 
 
 def test_without_judgement_nothing_is_ever_in_doubt(evidence: Make) -> None:
@@ -153,11 +231,12 @@ def test_without_judgement_nothing_is_ever_in_doubt(evidence: Make) -> None:
         find = evidence(peak=peak, second_peak=2.0, likeness=0.0, distance=50.0)
         verdict = judge(belief, find, PLAIN_VERIFIER, TrackerConfig.paper())
         assert verdict.belief.state is TrackState.TRACKING
-        assert verdict.belief.probability == pytest.approx(plain_score(find))
+        assert verdict.belief.score == pytest.approx(plain_score(find))
+        assert verdict.belief.presence == verdict.belief.score
         assert verdict.follow and verdict.may_learn
         belief = verdict.belief
     nothing = judge(belief, None, PLAIN_VERIFIER, TrackerConfig.paper())
-    assert not nothing.follow and nothing.belief.probability == 0.0
+    assert not nothing.follow and nothing.belief.score == nothing.belief.presence == 0.0
 
 
 @pytest.mark.parametrize(
@@ -171,15 +250,6 @@ def test_the_plain_score_is_the_peak_times_the_predicted_iou(
     assert plain_score(find) == pytest.approx(score)
 
 
-def test_numbers_that_are_none_are_no_evidence_for_good(evidence: Make) -> None:
-    damaged = judge(Belief(), evidence(likeness=math.nan), PLAIN_VERIFIER, CONFIG)
-    unweighed = judge(Belief(), evidence(likeness=math.nan), verifier(likeness_first=1), CONFIG)
-    again = judge(unweighed.belief, evidence(), PLAIN_VERIFIER, CONFIG)
-    for verdict in (damaged, unweighed, again):
-        assert 0 <= verdict.belief.probability <= 1
-    assert again.belief.state is TrackState.TRACKING
-
-
 def test_the_plain_verifier_tells_a_good_find_from_none(evidence: Make) -> None:
     good = judge(Belief(), evidence(), PLAIN_VERIFIER, CONFIG)
     assert good.belief.state is TrackState.TRACKING and good.may_learn
@@ -188,41 +258,12 @@ def test_the_plain_verifier_tells_a_good_find_from_none(evidence: Make) -> None:
     for _ in range(5):
         belief = judge(belief, poor, PLAIN_VERIFIER, CONFIG).belief
     assert belief.state is TrackState.LOST
+    assert belief.score < 0.5 * belief.presence  # nor is its box any good
 
 
-def test_a_verifier_travels_in_the_weights_metadata() -> None:
-    made = Verifier(
-        mean=tuple(0.1 * k for k in range(len(FEATURES))),
-        deviation=tuple(1.0 + k for k in range(len(FEATURES))),
-        weight=tuple(0.3 - 0.1 * k for k in range(len(FEATURES))),
-        bias=-0.3,
-        carry=0.4,
-    )
-    assert Verifier.from_metadata({"verifier": made.to_metadata()}) == made
-    assert Verifier.from_metadata({"note": "none"}) == PLAIN_VERIFIER
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"features": ["peak"]},
-        {"features": 3},
-        {"mean": [0.0]},
-        {"weight": ["heavy"] * len(FEATURES)},
-        {"deviation": [0.0] * len(FEATURES)},
-        {"bias": math.nan},
-        {"carry": None},
-        {"mean": None},
-    ],
-    ids=str,
-)
-def test_a_verifier_that_does_not_fit_is_refused(change: dict[str, Any]) -> None:
-    described = {**PLAIN_VERIFIER.to_metadata(), **change}
-    with pytest.raises(CheckpointError, match=f"expected a verifier of {len(FEATURES)} features"):
-        Verifier.from_metadata({"verifier": described})
-
-
-@pytest.mark.parametrize("described", [{}, [], "peak", 1.0])
-def test_a_verifier_of_another_form_is_refused(described: object) -> None:
-    with pytest.raises(CheckpointError, match="dcfst-train judge"):
-        Verifier.from_metadata({"verifier": described})
+def test_the_plain_verifier_believes_a_box_by_its_predicted_iou(evidence: Make) -> None:
+    scores = [
+        judge(Belief(), evidence(predicted_iou=iou), PLAIN_VERIFIER, CONFIG).belief.score
+        for iou in (0.2, 0.5, 0.8)
+    ]
+    assert scores == sorted(scores) and scores[-1] > scores[0] + 0.3

@@ -54,7 +54,9 @@ def least_squares(
 
 
 def solved(memory: SampleMemory, config: TrackerConfig, anchored: bool = False) -> np.ndarray:
-    return memory.solve(config, anchored).regressor[0].double().numpy()
+    regressor = memory.solve(config, anchored)
+    assert regressor.shape == (1, 8)
+    return regressor[0].double().numpy()
 
 
 def test_average_memory_is_the_papers_running_mean() -> None:
@@ -69,7 +71,6 @@ def test_average_memory_is_the_papers_running_mean() -> None:
     assert solved(memory, config) == pytest.approx(
         least_squares([(1.0, mean_x, mean_y)]), abs=1e-5
     )
-    assert memory.solve(config).factor is None
 
 
 def test_average_memory_begins_with_the_mean_of_the_copies() -> None:
@@ -178,16 +179,38 @@ def test_to_forget_is_to_go_back_to_the_first_frame(kind: object) -> None:
     assert np.array_equal(solved(memory, config), solved(untouched, config))
 
 
-def test_the_factor_is_that_of_the_system_that_was_solved() -> None:
+@pytest.mark.parametrize("kind", [average, gram])
+def test_the_settings_of_each_call_count(kind: object) -> None:
+    """A memory outlives a change of the settings, so it keeps none of its own."""
+    config, other = kind(), kind(learning_rate=0.6, regularization=0.7)  # type: ignore[operator]
     (x1, y1), (x2, y2) = samples(0), samples(1)
-    config = gram()
+    memory, begun_otherwise = start_memory(x1, y1, config), start_memory(x1, y1, other)
+    for each in (memory, begun_otherwise):
+        each.add(x2, y2, 1, other)
+    assert np.array_equal(solved(memory, other), solved(begun_otherwise, other))
+    assert np.abs(solved(memory, config) - solved(memory, other)).max() > 1e-3
+
+
+def test_a_restored_memory_knows_the_lasting_part_and_no_newest_frames() -> None:
+    config = gram(first_frame_share=0.2, recent_share=0.3, learning_rate=0.1, recent_rate=0.6)
+    (x1, y1), (x2, y2), (x3, y3) = (samples(seed) for seed in range(3))
     memory = start_memory(x1, y1, config)
     assert isinstance(memory, GramMemory)
-    memory.add(x2, y2, 1, config)
-    factor = memory.solve(config).factor
-    assert factor is not None
-    system = 0.7 * x1[0].T @ x1[0] + 0.3 * x2[0].T @ x2[0] + LAMBDA * torch.eye(8)
-    assert torch.allclose(factor[0] @ factor[0].T, system, atol=1e-4)
+    memory.add(x2, y2, 4, config)
+    anchored = solved(memory, config, anchored=True)
+    restored = GramMemory.restored(memory.first, memory.lasting, memory.frames, samples=20)
+    assert restored.frames == 4
+    assert solved(restored, config) == pytest.approx(anchored, abs=1e-5)
+    memory.add(x3, y3, 1, config)  # what it was made of is its own
+    assert solved(restored, config) == pytest.approx(anchored, abs=1e-5)
+    restored.add(x3, y3, 1, config)
+    assert restored.frames == 5
+    assert torch.allclose(restored.lasting.gram, memory.lasting.gram)
+    restored.forget()
+    assert restored.frames == 0
+    assert solved(restored, config) == pytest.approx(
+        solved(start_memory(x1, y1, config), config), abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("kind", [average, gram])

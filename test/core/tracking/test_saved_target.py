@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from dcfst_core import Tracker, TrackerConfig, TrackState
 from dcfst_core.errors import TargetError
 from dcfst_core.network.model import DCFSTNet
-from dcfst_core.tracking.saved_target import merge_targets, read_target
+from dcfst_core.tracking.evidence import Means, Usual
+from dcfst_core.tracking.saved_target import merge_targets, read_target, write_target
 
 Scene = Callable[..., np.ndarray]
 CONFIG = TrackerConfig(
@@ -48,6 +50,11 @@ def path(tracker: Tracker, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def metadata_of(path: Path) -> dict[str, str]:
+    with safe_open(str(path), "pt") as file:
+        return file.metadata()
+
+
 def test_a_file_holds_what_the_tracker_learned(tracker: Tracker, path: Path) -> None:
     assert path.stat().st_size < 5e6
     assert os.listdir(path.parent) == ["cup.target"]  # nothing half-written beside it
@@ -59,6 +66,28 @@ def test_a_file_holds_what_the_tracker_learned(tracker: Tracker, path: Path) -> 
     assert all(map(torch.equal, saved.guide, held.guide))
     assert saved.book is not None and held.book is not None
     assert saved.book.taken == held.book.taken
+    assert saved.usual.sure is not None and saved.usual.lately is not None
+
+
+@pytest.mark.parametrize(
+    "usual", [Usual(), Usual(lately=Means(0.6, 0.7)), Usual(Means(0.5, 0.8), Means(0.25, 0.125))]
+)
+def test_what_is_usual_comes_back_whether_it_is_known_or_not(
+    tracker: Tracker, tmp_path: Path, usual: Usual
+) -> None:
+    write_target(replace(tracker.saved_target("cup"), usual=usual), tmp_path / "cup.target")
+    assert read_target(tmp_path / "cup.target").usual == usual
+
+
+def test_a_loaded_target_is_weighed_by_what_was_usual_for_it(
+    model: DCFSTNet, tracker: Tracker
+) -> None:
+    saved = tracker.saved_target("cup")
+    other = Tracker(model, CONFIG)
+    track = other.load_target(saved)
+    assert (track.state, track.score, track.presence) == (TrackState.LOST, 0.0, 0.0)
+    assert other._targets["cup"].belief.usual == saved.usual
+    assert other.saved_target("cup").usual == saved.usual
 
 
 def test_a_loaded_target_starts_as_lost_and_is_found(
@@ -95,9 +124,9 @@ def test_a_target_loaded_twice_is_two_targets(
     other.load_target(saved, "b")
     memories = [other._targets[name].model.memory for name in "ab"]
     x, y = torch.ones(1, 4, 1024), torch.ones(1, 4)
-    before = memories[1].solve(CONFIG).regressor.clone()
+    before = memories[1].solve(CONFIG)
     memories[0].add(x, y, 3, CONFIG)
-    assert torch.equal(memories[1].solve(CONFIG).regressor, before)
+    assert torch.equal(memories[1].solve(CONFIG), before)
 
 
 def test_merging_adds_what_two_runs_learned(tracker: Tracker) -> None:
@@ -164,6 +193,30 @@ def test_other_tensors_and_numbers_that_are_none_are_refused(path: Path, tmp_pat
     save_file(tensors, str(tmp_path / "without.target"))
     with pytest.raises(TargetError, match="format None"):
         read_target(tmp_path / "without.target")
+    tensors["first.moment"][3] = torch.nan
+    save_file(tensors, str(tmp_path / "nan.target"), metadata_of(path))
+    with pytest.raises(TargetError, match=r"first\.moment holds NaN or Inf"):
+        read_target(tmp_path / "nan.target")
+
+
+@pytest.mark.parametrize(
+    "usual",
+    [
+        '{"peak": 0.8, "likeness": 0.9}',  # of an earlier version
+        '{"sure": {"peak": 0.8}}',
+        '{"sure": {"peak": "high", "likeness": 0.9}}',
+        '{"sure": {"peak": NaN, "likeness": 0.9}}',
+        '{"always": null}',
+        "[]",
+        "null",
+        "{",
+    ],
+)
+def test_usual_values_of_another_form_are_refused(path: Path, tmp_path: Path, usual: str) -> None:
+    changed = {**metadata_of(path), "usual": usual}
+    save_file(load_file(str(path)), str(tmp_path / "cup.target"), changed)
+    with pytest.raises(TargetError, match="damaged or of another version"):
+        read_target(tmp_path / "cup.target")
 
 
 def test_frame_sizes_of_targets_long_released_do_not_count(

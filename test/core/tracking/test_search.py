@@ -35,12 +35,12 @@ def make_target(state: TrackState = TrackState.LOST, motion: Motion | None = Non
     return Target(
         target_id="a",
         box_xywh=BOX,
-        model=Model(memory, RegressorKernel(zero, zero, zero), None),
+        model=Model(memory, RegressorKernel(zero, zero, zero)),
         guide=Guide(zero, zero, zero, zero),
         looks=None,
         motion=motion or Motion.start(BOX),
         shape=Shape.start(*BOX[2:]),
-        belief=Belief(state, 0.0),
+        belief=Belief(state, 0.0, 0.0),
         last_seen_box_xywh=BOX,
     )
 

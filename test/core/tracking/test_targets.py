@@ -56,6 +56,18 @@ def test_targets_come_and_go(tracker: Tracker, scene: Scene) -> None:
     assert tracker.target_ids == ()
 
 
+def test_the_last_track_of_a_target_is_told_again(tracker: Tracker, scene: Scene) -> None:
+    given = [tracker.init(scene(60, 80), BOX), tracker.init(scene(60, 80), BOX, "b")]
+    assert [tracker.track(), tracker.track("b")] == given
+    (last,) = tracker.update_all(scene(64, 82), only=["b"]).values()
+    assert tracker.track("b") == last != given[1]
+    assert tracker.track("b").evidence == last.evidence is not None
+    assert tracker.track() == given[0]
+    tracker.release("b")
+    with pytest.raises(TargetError, match=r"among \['target'\]; got also \['b'\]"):
+        tracker.track("b")
+
+
 def test_only_some_targets_are_updated_on_request(tracker: Tracker, scene: Scene) -> None:
     for name, box in (("cup", BOX), ("cap", (200, 60, 50, 30)), ("c", (20, 20, 12, 40))):
         tracker.init(scene(60, 80), box, name)
@@ -155,7 +167,8 @@ def test_extreme_boxes_give_finite_tracks(model: DCFSTNet, scene: Scene, box: tu
     tracker.init(scene(60, 80), box)
     for frame in (scene(62, 80), np.zeros((240, 320, 3), np.uint8), scene(64, 80)):
         track = tracker.update(frame)
-        assert np.isfinite([*track.box_xywh, track.score]).all()
+        assert np.isfinite(track.box_xywh).all()
+        assert 0 <= track.score <= track.presence <= 1
         assert min(track.box_xywh[2:]) > 0
 
 

@@ -33,6 +33,7 @@ def test_follows_a_moving_target(model: DCFSTNet, scene: Scene) -> None:
     tracker = Tracker(model, CONFIG)
     first = tracker.init(scene(60, 80), BOX)
     assert (first.state, first.score, first.evidence) == (TrackState.TRACKING, 1.0, None)
+    assert first.presence == 1.0
     for step in range(1, 12):
         x, y = 60 + 7.3 * step, 80 + 30 * np.sin(step / 2)
         track = tracker.update(scene(x, y))
@@ -40,6 +41,7 @@ def test_follows_a_moving_target(model: DCFSTNet, scene: Scene) -> None:
         assert np.abs(centre(track.box_xywh) - (x + 20, y + 24)).max() < 6, step
         assert track.last_seen_box_xywh == track.box_xywh
         assert track.evidence is not None and track.evidence.peak > 0.3
+        assert 0 < track.score < track.presence >= CONFIG.tracking_threshold
 
 
 @pytest.mark.parametrize(
@@ -99,6 +101,7 @@ def test_many_targets_in_one_pass_are_tracked_like_one_by_one(
             expected = single.update(frame)
             assert tracks[name].box_xywh == pytest.approx(expected.box_xywh, abs=0.05)
             assert tracks[name].score == pytest.approx(expected.score, abs=1e-3)
+            assert tracks[name].presence == pytest.approx(expected.presence, abs=1e-3)
 
 
 def test_paper_config_updates_and_solves_in_every_frame(model: DCFSTNet, scene: Scene) -> None:

@@ -22,16 +22,18 @@ BINS = 10
 class Judged:
     """Frames with known truth: what was said, what was true, and what each weighs."""
 
-    probability: Array
-    label: Array
+    presence: Array
+    score: Array
+    holds: Array
+    """1: the box holds the target; 0: not."""
     weight: Array
     absent: NDArray[np.bool_]
 
     @property
     def log_loss(self) -> float:
-        """Mean cross entropy."""
-        p = np.clip(self.probability, 1e-6, 1 - 1e-6)
-        loss = -(self.label * np.log(p) + (1 - self.label) * np.log(1 - p))
+        """Mean cross entropy of the score."""
+        p = np.clip(self.score, 1e-6, 1 - 1e-6)
+        loss = -(self.holds * np.log(p) + (1 - self.holds) * np.log(1 - p))
         return float(np.average(loss, weights=self.weight))
 
     @property
@@ -40,8 +42,8 @@ class Judged:
         return float(sum(w * abs(said - true) for said, true, w in self.reliability()))
 
     def reliability(self) -> list[tuple[float, float, float]]:
-        """(mean probability, share of frames that hold the target, weight) of each bin in use."""
-        bins = np.minimum((self.probability * BINS).astype(int), BINS - 1)
+        """(mean score, share of frames that hold the target, weight) of each bin in use."""
+        bins = np.minimum((self.score * BINS).astype(int), BINS - 1)
         rows = []
         for index in range(BINS):
             chosen = bins == index
@@ -49,28 +51,32 @@ class Judged:
             if weight > 0:
                 said, true = (
                     float(np.average(values[chosen], weights=self.weight[chosen]))
-                    for values in (self.probability, self.label)
+                    for values in (self.score, self.holds)
                 )
                 rows.append((said, true, float(weight / self.weight.sum())))
         return rows
 
     def told_wrong(self, threshold: float) -> tuple[float, float]:
-        """Shares of the frames that hold the target but are below, and of absent ones above."""
-        held = self.label == 1
-        missed = np.average(self.probability[held] < threshold, weights=self.weight[held])
-        if not self.absent.any():
-            return float(missed), float("nan")
-        taken = self.probability[self.absent] >= threshold
-        return float(missed), float(np.average(taken, weights=self.weight[self.absent]))
+        """Shares of frames that hold the target with a presence below, of absent ones above."""
+        held = self.holds == 1
+        return (
+            self._share(held, self.presence < threshold),
+            self._share(self.absent, self.presence >= threshold),
+        )
+
+    def _share(self, among: NDArray[np.bool_], said: NDArray[np.bool_]) -> float:
+        weight = self.weight[among]
+        return float(weight @ said[among] / weight.sum()) if weight.any() else float("nan")
 
 
-def judged(runs: Sequence[Run], values: Sequence[Array]) -> Judged:
-    """All frames of some runs with their probabilities, each clip with the same weight."""
+def judged(runs: Sequence[Run], values: Sequence[tuple[Array, Array]]) -> Judged:
+    """All frames of some runs with presence and score, each clip with the same weight."""
     parts = []
-    for run, probability, share in zip(runs, values, clip_weights(runs), strict=True):
+    for run, (presence, score), share in zip(runs, values, clip_weights(runs), strict=True):
         known = np.isfinite(run.iou)
         weight = np.full(known.sum(), share / max(known.sum(), 1))
-        parts.append((probability[known], run.labels[known], weight, ~run.visible[known]))
+        rows = (presence[known], score[known], run.holds[known], weight, ~run.visible[known])
+        parts.append(rows)
     return Judged(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
@@ -78,7 +84,7 @@ def cross_validate(
     runs: Sequence[Run], hazards: Hazards, use: Sequence[str] = FEATURES, steps: int = 300
 ) -> Judged:
     """Judge each set by a verifier that was fitted without it."""
-    values: list[Array] = [np.empty(0)] * len(runs)
+    values = [(np.empty(0), np.empty(0))] * len(runs)
     for group in sorted({run.group for run in runs}):
         others = [run for run in runs if run.group != group]
         verifier = fit(others, hazards, steps=steps, use=use)
@@ -90,22 +96,16 @@ def cross_validate(
 
 def weights_table(verifier: Verifier, without: dict[str, Judged], full: Judged) -> str:
     """The weights, and what each signal is worth on sets left out of the fit."""
-    rows = []
+    none = float("nan")
+    rows: list[tuple[str | float, ...]] = []
     for index, name in enumerate(FEATURES):
         left = without.get(name)
-        gain = float("nan") if left is None else left.log_loss - full.log_loss
-        rows.append(
-            (
-                name,
-                verifier.mean[index],
-                verifier.deviation[index],
-                verifier.weight[index],
-                1000 * gain,
-            )
-        )
-    rows.append(("bias", float("nan"), float("nan"), verifier.bias, float("nan")))
-    rows.append(("carry", float("nan"), float("nan"), verifier.carry, float("nan")))
-    head = ("feature", "mean", "deviation", "weight", "loss without it, x 1000")
+        gain = none if left is None else 1000 * (left.log_loss - full.log_loss)
+        columns = (verifier.mean, verifier.deviation, verifier.weight, verifier.quality_weight)
+        rows.append((name, *(column[index] for column in columns), gain))
+    rows.append(("bias", none, none, verifier.bias, verifier.quality_bias, none))
+    rows.append(("carry", none, none, verifier.carry, none, none))
+    head = ("feature", "mean", "deviation", "presence", "quality", "loss without it, x 1000")
     return format_table(head, rows)
 
 

@@ -104,8 +104,8 @@ def record(tracker: Tracker, case: AnnotatedClip, clip: str, group: str, kind: s
         rows.append(features(track.evidence, usual) if track.evidence else (0.0,) * len(FEATURES))
         found.append(track.evidence is not None)
         boxes.append(track.box_xywh)
-        if track.evidence is not None and _learned(track, tracker.config):
-            usual = usual.with_seen(track.evidence)
+        if track.evidence is not None:
+            usual = usual.after(track.evidence, _learned(track, tracker.config))
     visible = has_area(truth[1:])
     iou = np.where(visible, overlaps(np.array(boxes), truth[1:]), 0.0)
     if visibility is not None:

@@ -1,0 +1,177 @@
+"""What was found, from rows on the device to finds on the host, and the evidence that they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dcfst_core import Tracker, TrackerConfig, TrackState
+from dcfst_core.network.model import DCFSTNet
+from dcfst_core.network.samples import SampleGrid
+from dcfst_core.tracking.finds import Examined, Find, Found, read_finds, weigh
+from dcfst_core.tracking.patch import SearchRegion, upload_frame
+from dcfst_core.tracking.peaks import Peaks
+from dcfst_core.tracking.refinement import Refined
+from dcfst_core.tracking.search import make_plan
+
+Scene = Callable[..., np.ndarray]
+CONFIG = TrackerConfig(
+    precision="float32",
+    search_area_scale=4.0,
+    patch_size=208,
+    grid_size=21,
+    box_refinement=False,
+    augment_first_frame=False,
+)
+BOX = (60.0, 80.0, 40.0, 48.0)
+# Two image pixels for each of the patch, whose middle (104, 104) is at (300, 200); and one to one.
+REGIONS = (SearchRegion(300.0, 200.0, 416.0, 208), SearchRegion(50.0, 60.0, 208.0, 208))
+
+
+def rows(**changed: float) -> tuple[Found, Examined]:
+    """What the device gives for both regions; changes are of the first one's numbers."""
+
+    def column(name: str, one: float, other: float) -> torch.Tensor:
+        return torch.tensor([changed.get(name, one), other])
+
+    def place(name: str, one: list[float], other: list[float]) -> torch.Tensor:
+        return torch.tensor([[changed.get(name, one[0]), *one[1:]], other])
+
+    features = (torch.zeros(2, 4, 3, 3), torch.ones(2, 5, 2, 2))
+    peaks = Peaks(
+        score=column("peak", 0.8, 0.6),
+        centre_xy=place("centre", [114.0, 99.0], [104.0, 104.0]),
+        second_score=column("second_peak", 0.3, 0.2),
+        second_xy=place("second", [4.0, 204.0], [50.0, 60.0]),
+    )
+    refined = Refined(
+        place("box", [110.0, 100.0, 20.0, 30.0], [104.0, 104.0, 10.0, 10.0]),
+        column("predicted_iou", 0.7, 0.5),
+        column("box_spread", 0.03, 0.04),
+    )
+    first, greatest = column("likeness_first", 0.4, 0.5), column("likeness", 0.9, 0.8)
+    descriptor = torch.tensor([[0.6, 0.8], [1.0, 0.0]])
+    scores = torch.arange(18.0).view(2, 3, 3)
+    return Found(features, features, scores, peaks), Examined(refined, first, greatest, descriptor)
+
+
+def test_a_find_is_told_in_image_pixels() -> None:
+    one, other = read_finds(*rows(), REGIONS)
+    assert one is not None and other is not None
+    assert one.signals == pytest.approx((0.8, 0.3, 0.7, 0.03, 0.4, 0.9))
+    assert one.peak_xy == pytest.approx((320.0, 190.0))
+    assert one.second_xy == pytest.approx((100.0, 400.0))
+    assert one.box_xywh == pytest.approx((292.0, 162.0, 40.0, 60.0))
+    assert other.box_xywh == pytest.approx((45.0, 55.0, 10.0, 10.0))
+    assert [find.region for find in (one, other)] == list(REGIONS)
+    assert other.features[1].shape == (1, 5, 2, 2)
+    assert other.descriptor is not None and other.descriptor.tolist() == [[1.0, 0.0]]
+    assert other.scores.tolist() == [[9.0, 10.0, 11.0], [12.0, 13.0, 14.0], [15.0, 16.0, 17.0]]
+
+
+def test_without_looks_there_is_no_descriptor() -> None:
+    found, examined = rows()
+    finds = read_finds(found, examined._replace(descriptor=torch.zeros(2, 0)), REGIONS)
+    assert [find.descriptor for find in finds if find is not None] == [None, None]
+
+
+def test_a_score_map_covers_the_grid_in_the_image() -> None:
+    one, _ = read_finds(*rows(), REGIONS)
+    assert one is not None
+    shown = one.score_map(SampleGrid(3, 8.0, 208))
+    assert shown.area_xywh == pytest.approx((276.0, 176.0, 48.0, 48.0))
+    assert shown.scores.tolist() == one.scores.tolist()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("peak", "second_peak", "box_spread", "likeness_first", "likeness"),
+        *("centre", "second", "box"),
+    ],
+)
+def test_numbers_that_are_none_are_no_find(name: str) -> None:
+    """They would not only be no evidence: what is usual for the target would be none for good."""
+    one, other = read_finds(*rows(**{name: math.nan}), REGIONS)
+    assert one is None and other is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("second_peak", -math.inf), ("predicted_iou", math.nan)]
+)
+def test_what_may_be_missing_is_a_find_all_the_same(name: str, value: float) -> None:
+    one, _ = read_finds(*rows(**{name: value}), REGIONS)
+    assert one is not None
+    assert getattr(one.signals, name) == pytest.approx(value, nan_ok=True)
+
+
+def test_nothing_within_reach_is_no_find() -> None:
+    one, other = read_finds(*rows(peak=-math.inf), REGIONS)
+    assert one is None and other is not None
+
+
+def held(tracker: Tracker, name: str = "target") -> Any:
+    return tracker._targets[name]
+
+
+def test_the_evidence_is_the_signals_and_how_they_fit_what_is_known(
+    model: DCFSTNet, scene: Scene
+) -> None:
+    tracker = Tracker(model, CONFIG)
+    tracker.init(scene(60, 80), BOX)
+    target = held(tracker)
+    plan = make_plan(target, 320, 240, tracker._grid, CONFIG)
+    assert plan.expected_xy == (80.0, 104.0)
+    find, _ = read_finds(*rows(), REGIONS)
+    assert find is not None
+    placed = replace(find, box_xywh=(80.0 + 30 - 30, 104.0 - 40 - 18, 60.0, 36.0))
+    evidence = weigh(placed, plan, target)
+    assert (evidence.peak, evidence.likeness) == pytest.approx((0.8, 0.9))
+    assert evidence.distance == pytest.approx(50 / math.sqrt(40 * 48))
+    wider, taller = math.log(60 / 40), math.log(36 / 48)
+    assert evidence.size_change == pytest.approx(abs(wider + taller) / 2)
+    assert evidence.aspect_change == pytest.approx(wider - taller)
+
+
+def finds_of(tracker: Tracker, frame: np.ndarray) -> list[list[Find]]:
+    targets = list(tracker._targets.values())
+    plans = [make_plan(each, 320, 240, tracker._grid, tracker.config) for each in targets]
+    with torch.no_grad():
+        image = upload_frame(frame, tracker.device)
+        return tracker._localiser.find(image, targets, plans)
+
+
+def test_each_target_gets_the_finds_of_its_own_regions(model: DCFSTNet, scene: Scene) -> None:
+    """One of them in view, in one region; the other one lost, in several."""
+    tracker = Tracker(model, replace(CONFIG, lost_search_tiles=3))
+    frame = scene(60, 80)
+    for name, box in (("seen", BOX), ("lost", (200.0, 60.0, 50.0, 30.0))):
+        tracker.init(frame, box, name)
+    lost = held(tracker, "lost")
+    lost.belief = replace(lost.belief, state=TrackState.LOST, presence=0.0)
+    lost.motion = replace(lost.motion, frames_unseen=50)
+    of_seen, of_lost = finds_of(tracker, frame)
+    (find,) = of_seen
+    assert np.abs(np.subtract(find.peak_xy, (80, 104))).max() < 3
+    regions = {(find.region.centre_x, find.region.centre_y, find.region.side) for find in of_lost}
+    assert len(regions) == len(of_lost) == 4
+    side = 4 * math.sqrt(50 * 30)
+    assert (225.0, 75.0, side) in regions
+    best = max(of_lost, key=lambda find: find.signals.peak)
+    assert np.abs(np.subtract(best.peak_xy, (225, 75))).max() < 5
+
+
+def test_nothing_within_reach_of_any_region_leaves_no_find(model: DCFSTNet, scene: Scene) -> None:
+    tracker = Tracker(model, CONFIG)
+    tracker.init(scene(60, 80), BOX)
+    target = held(tracker)
+    target.belief = replace(target.belief, state=TrackState.UNCERTAIN)
+    assert len(finds_of(tracker, scene(60, 80))[0]) == 1
+    target.motion = replace(target.motion, x=5000.0)
+    assert finds_of(tracker, scene(60, 80)) == [[]]
