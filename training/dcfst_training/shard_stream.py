@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
 
-from dcfst_training.datasets.clips import Clip, DatasetLayoutError
+from dcfst_training.datasets.clips import Clip, DatasetLayoutError, set_of
 from dcfst_training.datasets.images import UnreadableFrameError
 from dcfst_training.notices import warn_once
 from dcfst_training.pair_sampling import draw_frames
@@ -28,7 +28,6 @@ from dcfst_training.shards import (
     extension,
     parse_window,
     report_missing,
-    set_of,
     window_clip,
 )
 from dcfst_training.splits import Side, Split

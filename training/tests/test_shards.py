@@ -36,7 +36,7 @@ from dcfst_training.shards import ShardClips, open_shards, scan_shard
 from dcfst_training.splits import Split
 
 OPTIONS = PackOptions(shard_mb=0.25, frames_per_window=3, window=10, quality=97)
-PLAIN = CropOptions(augmentation=Augmentation(0.0, 0.0, 0.0, 0.0, 2.5, 0.0, 0.0))
+PLAIN = CropOptions(augmentation=Augmentation(0.0, 0.0, 0.0, 0.0, 2.5, 0.0, noise=0.0))
 CLIPS = MovingTargets(8, length=20)
 
 
