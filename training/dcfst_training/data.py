@@ -87,6 +87,7 @@ class PairDataModule(L.LightningDataModule):
         self.split = Split(holdout_every)
         self._samplers: dict[Side, PairSampler] = {}
         self._cutouts: dict[Side, CutoutBank] = {}
+        self._copies: dict[str, float] = {}
 
     def setup(self, stage: str) -> None:
         """Read the sets' indices; DatasetLayoutError or SettingsError when there are none."""
@@ -97,6 +98,7 @@ class PairDataModule(L.LightningDataModule):
         if any(is_url(place) for place in shard_folders(options.shards)):
             self.remote = self._open_remote()
             self.split = self.remote.split(options.holdout_every, held)
+            self._copies = self.remote.copies(options.weights or {})
             return
         sources = Sources(**{name: options[name] for name in Sources.__dataclass_fields__})
         self.sources = sources.open(self.crop.context)
@@ -218,6 +220,7 @@ class PairDataModule(L.LightningDataModule):
             max_gap=options.max_gap,
             split=self.split,
             side=side,
+            copies=self._copies,
         )
 
     def _options(self, dataset: Dataset[Example]) -> dict[str, Any]:

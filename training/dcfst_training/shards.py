@@ -59,6 +59,8 @@ class ShardIndex:
     """Number of samples by file name."""
     clips_done: int = 0
     complete: bool = False
+    samples: dict[str, int] = field(default_factory=dict)
+    """Number of samples by data set."""
 
     @classmethod
     def parse(cls, text: str | bytes, source: str) -> ShardIndex:
