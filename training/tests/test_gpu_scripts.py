@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -22,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 ABSENT = ("jsonargparse", "webdataset", "tensorboard", "tensorboardX")
 WITHOUT = f"""
 import sys
+import tarfile
 for name in {ABSENT}:
     sys.modules[name] = None  # as if it were not installed
 from dcfst_training.cli import main
@@ -120,3 +122,19 @@ def test_training_for_some_minutes_is_one_command_that_goes_on(tmp_path: Path) -
     subprocess.run(["bash", "-c", join], cwd=out / "results", check=True)
     joined = out / "results" / "dcfst_resnet18.safetensors"
     assert joined.read_bytes() == (out / "weights" / joined.name).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_measuring_ends_in_time_and_says_what_it_left_out(tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        **{"DEVICE": "cpu", "FRAMES": "1", "LIMIT": "40", "PYTHON": sys.executable},
+    }
+    command = [str(ROOT / "scripts" / "measure_gpu.sh"), str(tmp_path / "out")]
+    start = time.monotonic()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert time.monotonic() - start < 150
+    assert done.returncode == 1 and "(no time left)" in done.stdout
+    with tarfile.open(tmp_path / "out.tar.gz") as archive:
+        assert "out/tests.txt" in archive.getnames()
