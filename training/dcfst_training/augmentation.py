@@ -9,7 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from dcfst_training.crops import Image
+from dcfst_training.datasets import Clip
+from dcfst_training.pasting import CutoutBank, paste_beside, paste_over
+
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 _NOISY = 0.3  # share of the crops that noise is added to
 _NORMAL = np.random.default_rng(0).standard_normal(2**20, np.float32)
@@ -28,6 +31,10 @@ class Augmentation:
     """Largest sigma, patch px; half of the blurs are along one direction (motion)."""
     cover_probability: float = 0.15
     """How often a patch of the crop's own background is pasted over a part of the target."""
+    occluder_probability: float = 0.1
+    """How often a masked object of another image is pasted over a part of the target."""
+    distractor_probability: float = 0.15
+    """How often one is pasted beside the target."""
     noise: float = 6.0
     """Largest sigma of added noise, grey levels."""
 
@@ -67,6 +74,23 @@ class Augmentation:
         start, stop = np.round(middle - reach), np.round(middle + reach)
         cv2.line(kernel, start.astype(int).tolist(), stop.astype(int).tolist(), 1.0)
         return lambda image: cv2.filter2D(image, -1, kernel / kernel.sum())
+
+    def paste(
+        self,
+        image: Image,
+        box_xywh: NDArray[np.float64],
+        clip: Clip,
+        cutouts: CutoutBank,
+        rng: np.random.Generator,
+    ) -> Image:
+        """Paste masked objects of other images into a crop that shows `clip`'s target."""
+        for probability, paste in (
+            (self.distractor_probability, paste_beside),
+            (self.occluder_probability, paste_over),
+        ):
+            if rng.random() < probability and (cutout := cutouts.draw(clip, rng)):
+                image = paste(image, box_xywh, cutout, rng)
+        return image
 
     def cover(
         self, image: Image, box_xywh: NDArray[np.float64], rng: np.random.Generator

@@ -1,5 +1,7 @@
 """Compare runs that differ in one thing: their held-out curves and dev AUC side by side.
 
+By held-out clips of the sets trained on and, with `--data.holdout_sets`, by whole sets.
+
 The held-out pairs are the same in runs of one seed, and each run measures them by every loss, so
 that runs trained with different losses are held against the same yardsticks.
 """
@@ -18,6 +20,10 @@ YARDSTICKS = {
     "original_shrinkage": "original shrinkage loss (Eq. 5) x 100",
     "squared": "squared error x 100",
     "iou_error": "mean error of the predicted IoU",
+    "fitted_iou_error": "the same, fitted to the target at test time alone",
+    "sets/iou_error": "mean error of the predicted IoU, sets held out whole",
+    "sets/fitted_iou_error": "the same, fitted at test time alone",
+    "sets/centre_error": "median centre error / target size, sets held out whole",
     "centre_error": "median centre error / target size",
     "miss_rate": "share of pairs missed",
     "auc": "success AUC on dev sequences",
@@ -43,9 +49,9 @@ def held_out_curves(run: Path) -> dict[str, Curve]:
     curves = read_curves(run)
     # A value at the end of an epoch is logged with its last step, n - 1 after n steps.
     found = {
-        key: {step + bool(step): value for step, value in curves[f"val/{key}"].items()}
+        key: {step + bool(step): value for step, value in curves[name].items()}
         for key in YARDSTICKS
-        if f"val/{key}" in curves
+        if (name := f"val/{key}".replace("val/sets/", "val_sets/")) in curves
     }
     auc = read_auc(run / "dev_auc.csv")
     return found | ({"auc": auc} if auc else {})

@@ -31,17 +31,35 @@ def crop_image(image: Image, region: SearchRegion, flip: bool = False) -> Image:
     if factor > 1:
         piece = _average(piece, factor)
     # Continuous coordinates: pixel i covers [i, i + 1), so half a pixel enters on both sides.
-    step = 1 / (region.scale * factor)
+    size, step = region.patch_size, 1 / (region.scale * factor)
     first_x = (region.centre_x - half - left) / factor + step / 2 - 0.5
     first_y = (region.centre_y - half - top) / factor + step / 2 - 0.5
-    size = region.patch_size
-    matrix = np.array([[step, 0, first_x], [0, step, first_y]])
+    piece, before_x, before_y = _padded(piece, first_x, first_y, (size - 1) * step)
+    matrix = np.array([[step, 0, first_x + before_x], [0, step, first_y + before_y]])
     if flip:
-        matrix[0] = [-step, 0, first_x + (size - 1) * step]
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(
-        piece, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE
+        matrix[0] = [-step, 0, matrix[0, 2] + (size - 1) * step]
+    # OpenCV warps four channels in a third of the time that three take.
+    patch = cv2.warpAffine(
+        cv2.cvtColor(piece, cv2.COLOR_RGB2RGBA),
+        matrix,
+        (size, size),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
     )
+    return cv2.cvtColor(patch, cv2.COLOR_RGBA2RGB)
+
+
+def _padded(piece: Image, x: float, y: float, extent: float) -> tuple[Image, int, int]:
+    """A piece with its border repeated where samples from (x, y) over `extent` lie outside of it,
+    and how much was put before it: a warp that looks for its border itself takes twice as long."""
+    height, width = piece.shape[:2]
+    before_x, before_y = max(0, -math.floor(x)), max(0, -math.floor(y))
+    after_x = max(0, math.floor(x + extent) + 2 - width)
+    after_y = max(0, math.floor(y + extent) + 2 - height)
+    if before_x or before_y or after_x or after_y:
+        around = (before_y, after_y, before_x, after_x)
+        piece = cv2.copyMakeBorder(piece, *around, cv2.BORDER_REPLICATE)
+    return piece, before_x, before_y
 
 
 def _covered(low: float, high: float, size: int, factor: int) -> tuple[int, int]:

@@ -117,15 +117,19 @@ def draw_held_out(
 
 
 def _draw_panel(place: Axes, key: str, title: str, curves: dict[str, Curve]) -> None:
-    train, held_out = curves.get(f"train/{key}", {}), curves.get(f"val/{key}", {})
+    train = curves.get(f"train/{key}", {})
     if train:
         steps, values = np.array(sorted(train)), np.array([train[s] for s in sorted(train)])
         place.plot(steps, values, color="tab:blue", alpha=0.25, linewidth=0.8)
         place.plot(steps, _smooth(values), color="tab:blue", label="training pairs (smoothed)")
-    if held_out:
-        steps = np.array(sorted(held_out))
-        values = np.array([held_out[step] for step in sorted(held_out)])
-        place.plot(steps, values, "o-", color="tab:orange", markersize=3, label="held-out pairs")
+    for kind, colour, label in (
+        ("val", "tab:orange", "held-out clips"),
+        ("val_sets", "tab:green", "sets held out whole"),
+    ):
+        curve = curves.get(f"{kind}/{key}", {})
+        if curve:
+            values = [curve[step] for step in sorted(curve)]
+            place.plot(sorted(curve), values, "o-", color=colour, markersize=3, label=label)
     place.set_title(title, fontsize=10)
     place.grid(alpha=0.3)
     place.legend(fontsize=8)

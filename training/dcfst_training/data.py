@@ -10,10 +10,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from dcfst_training.checkpointing import ResumableLoader
+from dcfst_training.datasets.clips import ClipList
 from dcfst_training.errors import SettingsError
 from dcfst_training.mixture import FLAGS, Source, Sources, shard_folders, weigh
 from dcfst_training.pair_sampling import PairSampler
 from dcfst_training.pairs import CropOptions, Example, PairDataset
+from dcfst_training.pasting import CutoutBank
 from dcfst_training.processes import begin_worker
 from dcfst_training.shard_stream import RemoteShards, ShardStream, StreamLoader, is_url
 from dcfst_training.splits import Part, Side, Split
@@ -84,6 +86,8 @@ class PairDataModule(L.LightningDataModule):
         self.remote: RemoteShards | None = None
         self.split = Split(holdout_every)
         self._samplers: dict[Side, PairSampler] = {}
+        self._cutouts: dict[Side, CutoutBank] = {}
+        self._copies: dict[str, float] = {}
 
     def setup(self, stage: str) -> None:
         """Read the sets' indices; DatasetLayoutError or SettingsError when there are none."""
@@ -94,6 +98,7 @@ class PairDataModule(L.LightningDataModule):
         if any(is_url(place) for place in shard_folders(options.shards)):
             self.remote = self._open_remote()
             self.split = self.remote.split(options.holdout_every, held)
+            self._copies = self.remote.copies(options.weights or {})
             return
         sources = Sources(**{name: options[name] for name in Sources.__dataclass_fields__})
         self.sources = sources.open(self.crop.context)
@@ -136,6 +141,15 @@ class PairDataModule(L.LightningDataModule):
                 "data, or choose --data.holdout_every nearer to the number of images and videos"
             )
         clips, weights = zip(*parts, strict=True)
+        # Pasted objects come from the side's own images: none is held out and trained on.
+        self._cutouts[side] = CutoutBank(
+            [
+                part.source.clips[index]
+                for part, _ in parts
+                if isinstance(part.source, ClipList)
+                for index in part.indices
+            ]
+        )
         return PairSampler(clips, weights, self.hparams.max_gap)
 
     def examples(self, count: int, held_out: bool = False) -> PairDataset | list[Example]:
@@ -147,7 +161,11 @@ class PairDataModule(L.LightningDataModule):
                 self.remote, self.crop, 1, count, (2**21,), split=self.split, side=side
             )
             return [{name: value[0] for name, value in one.items()} for one in stream]
-        return PairDataset(self._sampler(side), self.crop, count, (2**21,))
+        return self._pairs(side, count, (2**21,))
+
+    def _pairs(self, side: Side, count: int, seed: tuple[int, ...]) -> PairDataset:
+        sampler = self._sampler(side)
+        return PairDataset(sampler, self.crop, count, seed, self._cutouts[side])
 
     def train_dataloader(self) -> ResumableLoader | StreamLoader:
         """This epoch's pairs: a function of seed, epoch and process, whatever ran before."""
@@ -162,8 +180,7 @@ class PairDataModule(L.LightningDataModule):
     def _epoch_pairs(self) -> PairDataset:
         trainer = self.trainer
         seed = (self.hparams.seed, trainer.current_epoch, trainer.global_rank)
-        sampler = self._sampler("train")
-        return PairDataset(sampler, self.crop, self.hparams.pairs_per_epoch, seed)
+        return self._pairs("train", self.hparams.pairs_per_epoch, seed)
 
     def describe_batch(self, index: int) -> str:
         """The clips and frames of a batch of the current epoch, for messages."""
@@ -180,9 +197,7 @@ class PairDataModule(L.LightningDataModule):
         if self.remote:
             stream = self._stream((2**20,), side)
             return DataLoader(stream, batch_size=None, **self._processes())
-        dataset = PairDataset(
-            self._sampler(side), self.crop, self.hparams.validation_pairs, (2**20,)
-        )
+        dataset = self._pairs(side, self.hparams.validation_pairs, (2**20,))
         mine = range(self.trainer.global_rank, len(dataset), self.trainer.world_size)
         part = Subset(dataset, mine)
         return DataLoader(part, **self._options(part))
@@ -205,6 +220,7 @@ class PairDataModule(L.LightningDataModule):
             max_gap=options.max_gap,
             split=self.split,
             side=side,
+            copies=self._copies,
         )
 
     def _options(self, dataset: Dataset[Example]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -174,11 +175,10 @@ def _loggers(setting: Any, trainer: Trainer, run: Path) -> list[Logger]:
     table = CSVLogger(str(run), name="csv", flush_logs_every_n_steps=1)
     if setting not in (None, True):
         return [*trainer.loggers, table]
-    try:
-        return [TensorBoardLogger(str(run), name="", version="tb"), table]
-    except ModuleNotFoundError:
+    if not any(find_spec(name) for name in ("tensorboard", "tensorboardX")):
         log.warning("TensorBoard is not installed: curves are written as CSV alone, in %s", run)
         return [table]
+    return [TensorBoardLogger(str(run), name="", version="tb"), table]
 
 
 def _resumable(callback: Callback) -> Callback:

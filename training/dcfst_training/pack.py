@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from dcfst_training.datasets.clips import Clip, ClipSet
+from dcfst_training.datasets.clips import Clip, ClipSet, set_of
 from dcfst_training.datasets.images import UnreadableFrameError
 from dcfst_training.errors import SettingsError
 from dcfst_training.mixture import Source, Sources
@@ -194,21 +194,26 @@ def _write_shard(
     """Fill one shard with whole clips, and enter it into the index once it is on the disk."""
     import webdataset as wds
 
-    name = f"shard-{len(index.shards):06d}.tar"
-    unfinished = out / f"{name}.unfinished"
+    file_name = f"shard-{len(index.shards):06d}.tar"
+    unfinished = out / f"{file_name}.unfinished"
     samples = done = 0
+    of_set: dict[str, int] = {}
     # One fixed time for all members: the same data then give the same bytes.
     with unfinished.open("wb") as file, wds.TarWriter(file, encoder=False, mtime=0.0) as writer:
         for clip in clips:
             for sample in clip:
                 writer.write({"__key__": f"{len(index.shards):06d}-{samples:06d}", **sample})
                 samples += 1
+                name = set_of(json.loads(sample["json"])["clip"])
+                of_set[name] = of_set.get(name, 0) + 1
             done += 1
             if file.tell() >= most_bytes:
                 break
-    os.replace(unfinished, out / name)
+    os.replace(unfinished, out / file_name)
     index.clips_done += done
-    index.shards[name] = samples
+    index.shards[file_name] = samples
+    for name, count in of_set.items():
+        index.samples[name] = index.samples.get(name, 0) + count
 
 
 def _begin(path: Path, settings: dict[str, Any]) -> ShardIndex:

@@ -21,6 +21,7 @@ from dcfst_training.crops import Image, crop_image
 from dcfst_training.datasets.images import UnreadableFrameError
 from dcfst_training.notices import warn_once
 from dcfst_training.pair_sampling import ClipPair, PairSampler
+from dcfst_training.pasting import CutoutBank
 
 log = logging.getLogger(__name__)
 Example = dict[str, Tensor]
@@ -58,9 +59,15 @@ class PairDataset(Dataset[Example]):
     """`length` examples; example i is a function of (seed, i) alone, so runs can be resumed."""
 
     def __init__(
-        self, sampler: PairSampler, options: CropOptions, length: int, seed: Sequence[int]
+        self,
+        sampler: PairSampler,
+        options: CropOptions,
+        length: int,
+        seed: Sequence[int],
+        cutouts: CutoutBank | None = None,
     ) -> None:
         self.sampler = sampler
+        self.cutouts = cutouts
         self.options = options
         self.length = length
         self.seed = tuple(seed)
@@ -75,7 +82,7 @@ class PairDataset(Dataset[Example]):
         for _ in range(20):
             pair = self.sampler.draw(rng)
             try:
-                return make_example(pair, self.options, rng)
+                return make_example(pair, self.options, rng, self.cutouts)
             except UnreadableFrameError as error:
                 warn_once(log, f"skipped {pair.clip.name}: {error}")
         raise RuntimeError("20 pairs in a row had unreadable frames; see the warnings above")
@@ -86,8 +93,13 @@ class PairDataset(Dataset[Example]):
         return f"{pair.clip.name} ({pair.train_frame}, {pair.test_frame})"
 
 
-def make_example(pair: ClipPair, options: CropOptions, rng: np.random.Generator) -> Example:
-    """Crop, displace and augment one pair.
+def make_example(
+    pair: ClipPair,
+    options: CropOptions,
+    rng: np.random.Generator,
+    cutouts: CutoutBank | None = None,
+) -> Example:
+    """Crop, displace and augment one pair; `cutouts` are what is pasted into its test crop.
 
     Returns `train_patch` and `test_patch` (3, S, S) uint8, `train_box` and `test_box` (4,) xywh in
     their own patch's pixels, `proposals` (P, 4) xyxy in the test patch, those elsewhere last,
@@ -111,6 +123,8 @@ def make_example(pair: ClipPair, options: CropOptions, rng: np.random.Generator)
     test_patch, test_box = _crop(image, box, options, place, flip)
     if pair.is_still:
         test_patch = augmentation.cover(test_patch, test_box, rng)
+    if cutouts:
+        test_patch = augmentation.paste(test_patch, test_box, pair.clip, cutouts, rng)
     boxes, ious = draw_proposals(test_box, options.proposals, rng)
     if options.elsewhere:
         far, far_ious = draw_elsewhere(test_box, options.patch_size, options.elsewhere, rng)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
 import numpy as np
 from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
 
-from dcfst_training.datasets.clips import Clip, DatasetLayoutError
+from dcfst_training.datasets.clips import Clip, DatasetLayoutError, set_of
 from dcfst_training.datasets.images import UnreadableFrameError
 from dcfst_training.notices import warn_once
 from dcfst_training.pair_sampling import draw_frames
@@ -28,7 +28,6 @@ from dcfst_training.shards import (
     extension,
     parse_window,
     report_missing,
-    set_of,
     window_clip,
 )
 from dcfst_training.splits import Side, Split
@@ -37,6 +36,8 @@ log = logging.getLogger(__name__)
 SHUFFLE_BUFFER = 100
 """Samples held in memory to be shuffled; the shards are shuffled already."""
 MOST_EMPTY_PASSES = 20
+MOST_COPIES = 8
+"""How often one sample is used in a pass at most, each time with other frames and crops."""
 
 
 def is_url(place: str) -> bool:
@@ -70,6 +71,31 @@ class RemoteShards:
             raise DatasetLayoutError(f"--data.shards: expected shards in {source}; it names none")
         return cls(base, index)
 
+    def copies(self, weights: dict[str, float]) -> dict[str, float]:
+        """How often a sample of each data set is used in a pass, for these weights.
+
+        `weights`: by a set's name, or its group's. As many in all as there are, but at most
+        `MOST_COPIES` of one: a set of a few clips cannot fill a large share of a stream.
+        """
+        samples = self.index.samples
+        shares = {}
+        for name in samples:
+            group, share = self.index.share_of(name)
+            shares[name] = share * weights.get(name, weights.get(group, 1.0))
+        total, whole = sum(samples.values()), sum(shares.values())
+        if not whole:
+            return {}
+        found = {name: shares[name] / whole * total / samples[name] for name in samples}
+        for name in sorted(found):
+            if found[name] > MOST_COPIES:
+                log.warning(
+                    "%s has %s of %s packed samples, too few for its weight: each is used %s "
+                    "times in place of %.0f; give --data.weights, or train from a local folder",
+                    *(name, samples[name], total, MOST_COPIES, found[name]),
+                )
+                found[name] = float(MOST_COPIES)
+        return found
+
     def split(self, every: int, sets: Sequence[str]) -> Split:
         """Which clips are held out; SettingsError for a name in `sets` that no data set has."""
         several = self.index.settings.get("in_several_sets", {})
@@ -84,7 +110,8 @@ class ShardStream(IterableDataset[Example]):
     `seed`: of the order and of the pairs, such as (seed, epoch). `part`, `parts`: which process
     of how many. `streams`: orders that are read side by side, one for each loader process; batch b
     comes from stream b % streams. `start`: batches of the epoch that are done already.
-    `side`: which part of `split`; everything without one.
+    `side`: which part of `split`; everything without one. `copies`: how often a sample of a data
+    set is used (`RemoteShards.copies`), once where it is not named.
     """
 
     shards: RemoteShards
@@ -98,6 +125,7 @@ class ShardStream(IterableDataset[Example]):
     max_gap: int = 100
     split: Split | None = None
     side: Side = "train"
+    copies: dict[str, float] = field(default_factory=dict)
     start: int = 0
 
     def __len__(self) -> int:
@@ -137,7 +165,8 @@ class ShardStream(IterableDataset[Example]):
             mine = self._shards_of(stream, turn)
             empty += 1
             rng = random.Random(f"{self.seed} {turn} {self.part} {stream}")
-            for clip in wds.shuffle(SHUFFLE_BUFFER, rng=rng)(self._read(mine)):
+            read = self._repeated(self._read(mine), turn, stream)
+            for clip in wds.shuffle(SHUFFLE_BUFFER, rng=rng)(read):
                 empty = 0
                 yield clip
             # A few shards may well hold no clip that is held out; the next pass has others.
@@ -146,6 +175,12 @@ class ShardStream(IterableDataset[Example]):
                     f"{empty} passes over shards of {self.shards.base} gave no sample (the last "
                     f"ones: {', '.join(mine[:5])}); see the warnings above"
                 )
+
+    def _repeated(self, clips: Iterator[Clip], turn: int, stream: int) -> Iterator[Clip]:
+        rng = random.Random(f"{self.seed} {turn} {self.part} {stream} copies")
+        for clip in clips:
+            for _ in range(int(self.copies.get(set_of(clip.name), 1.0) + rng.random())):
+                yield clip
 
     def _shards_of(self, stream: int, turn: int) -> list[str]:
         """What a stream reads in one pass: its share of the shards, or all where they are few."""

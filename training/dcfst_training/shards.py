@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dcfst_training.datasets.clips import Clip, DatasetLayoutError, origin_of
+from dcfst_training.datasets.clips import Clip, DatasetLayoutError, origin_of, set_of
 from dcfst_training.datasets.images import UnreadableFrameError, decode_image
 from dcfst_training.datasets.layouts import wrong_layout
 from dcfst_training.datasets.lazy import LazyClips
@@ -59,6 +59,8 @@ class ShardIndex:
     """Number of samples by file name."""
     clips_done: int = 0
     complete: bool = False
+    samples: dict[str, int] = field(default_factory=dict)
+    """Number of samples by data set."""
 
     @classmethod
     def parse(cls, text: str | bytes, source: str) -> ShardIndex:
@@ -102,7 +104,12 @@ def window_clip(window: Window, name: str, data: Mapping[str, bytes]) -> Clip:
     boxes[~np.array(window.visible, dtype=bool)] = np.nan
     frames = tuple(Path(extension(number)) for number in range(len(window.frames)))
     numbers = np.array(window.frames, dtype=np.int64)
-    return Clip(window.clip, frames, boxes, read, window.origin, (), window.exact, numbers)
+    return Clip(
+        *(window.clip, frames, boxes, read),
+        origin=window.origin,
+        exact=window.exact,
+        numbers=numbers,
+    )
 
 
 def extension(number: int) -> str:
@@ -197,11 +204,6 @@ def open_shards(root: str | Path, context: float = 0.0) -> list[ShardClips]:
     if not sets:
         raise DatasetLayoutError(f"expected samples in the shards of {root}; found none")
     return [ShardClips(name, sets[name], *index.share_of(name)) for name in sorted(sets)]
-
-
-def set_of(clip: str) -> str:
-    """The data set that a clip of this name belongs to."""
-    return clip.partition("/")[0]
 
 
 class _Members(Mapping[str, bytes]):

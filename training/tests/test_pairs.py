@@ -21,7 +21,7 @@ from dcfst_training.pairs import CropOptions, PairDataset, make_example
 
 PLAIN = CropOptions(
     train_jitter=0.0,
-    augmentation=Augmentation(0.0, 0.0, 0.0, 0.0, 2.5, 0.0, 0.0),
+    augmentation=Augmentation(0.0, 0.0, 0.0, 0.0, 2.5, 0.0, noise=0.0),
 )
 
 
@@ -51,7 +51,7 @@ def white_box(patch: torch.Tensor) -> np.ndarray:
 @pytest.mark.parametrize("flip", [0.0, 1.0])
 def test_boxes_lie_where_the_target_is(tmp_path: Path, flip: float) -> None:
     options = CropOptions(
-        train_jitter=0.0, augmentation=Augmentation(flip, 0.0, 0.0, 0.0, 2.5, 0.0, 0.0)
+        train_jitter=0.0, augmentation=Augmentation(flip, 0.0, 0.0, 0.0, 2.5, 0.0, noise=0.0)
     )
     for seed in range(5):
         example = make_example(

@@ -11,6 +11,7 @@ import pytest
 from dcfst_training.cli import main
 from dcfst_training.curves import draw_curves, read_curves
 from dcfst_training.data import PairDataModule
+from dcfst_training.datasets import MovingTargets
 from dcfst_training.module import DCFSTModule
 from dcfst_training.pair_pictures import draw_pairs
 
@@ -62,6 +63,40 @@ def test_pairs_are_drawn_where_their_boxes_are(tmp_path: Path) -> None:
     fifth = picture.shape[1] // 5
     # One true box in the train crop, one in the test crop, none elsewhere.
     assert set(columns // fifth) == {0, 2}
+
+
+def test_sets_that_are_held_out_whole_have_curves_of_their_own(
+    debug_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two sets of videos: one is trained on, both are measured, and neither on the other's."""
+    for name, first in (("one", 0), ("two", 8)):
+        for number in range(first, first + 8):
+            clip = MovingTargets(16).clip(number)
+            folder = tmp_path / "videos" / name / f"v{number}"
+            (folder / "img").mkdir(parents=True)
+            for frame in range(2):
+                cv2.imwrite(str(folder / "img" / f"{frame}.png"), clip.read(frame)[..., ::-1])
+            np.savetxt(folder / "groundtruth_rect.txt", clip.boxes_xywh[:2], delimiter=",")
+    settings = {
+        **{
+            "run": tmp_path / "run",
+            "data.synthetic": 0,
+            "data.video_folders": tmp_path / "videos",
+        },
+        **{"data.holdout_sets": "[two]", "data.holdout_every": 3, "data.validation_pairs": 2},
+        **{"data.batch_size": 2, "data.pairs_per_epoch": 2, "trainer.max_epochs": 1},
+        **{"model.score_weight": 0, "model.start": "gaussian", "data.crop.fit_crops": 2},
+        **{"trainer.enable_progress_bar": False, "trainer.enable_model_summary": False},
+    }
+    main(["fit", f"--config={debug_recipe}", *[f"--{k}={v}" for k, v in settings.items()]])
+    curves = read_curves(tmp_path / "run")
+    for kind in ("val", "val_sets"):
+        for name in ("iou_error", "fitted_iou_error"):
+            assert 0 in curves[f"{kind}/{name}"], (kind, name)
+    assert curves["val/iou_error"] != curves["val_sets/iou_error"]
+    draw_curves(tmp_path / "run", tmp_path / "curves.png")
+    main(["compare", str(tmp_path / "run")])
+    assert "sets/fitted_iou_error" in capsys.readouterr().out
 
 
 def test_runs_are_compared_by_the_same_yardsticks(

@@ -36,7 +36,7 @@ from dcfst_training.shards import ShardClips, open_shards, scan_shard
 from dcfst_training.splits import Split
 
 OPTIONS = PackOptions(shard_mb=0.25, frames_per_window=3, window=10, quality=97)
-PLAIN = CropOptions(augmentation=Augmentation(0.0, 0.0, 0.0, 0.0, 2.5, 0.0, 0.0))
+PLAIN = CropOptions(augmentation=Augmentation(0.0, 0.0, 0.0, 0.0, 2.5, 0.0, noise=0.0))
 CLIPS = MovingTargets(8, length=20)
 
 
@@ -111,6 +111,23 @@ def test_sets_keep_their_weights_in_shards(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     drawn = [data._sampler("train").draw(rng).clip.name.split("/")[0] for _ in range(300)]
     assert set(drawn) == {"small", "big"} and 70 < drawn.count("small") < 130
+
+
+def test_sets_keep_their_weights_in_a_stream(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    small, big = MovingTargets(6, length=6), MovingTargets(18, length=6)
+    small.name, big.name = "small", "big"
+    pack([Source(small, "small"), Source(big, "big")], tmp_path, OPTIONS)
+    shards = RemoteShards.open(f"file://{tmp_path}")
+    copies = shards.copies({"big": 0.5})
+    assert copies == pytest.approx({"small": 2 / 3 * 24 / 6, "big": 1 / 3 * 24 / 18})
+    stream = ShardStream(shards, PLAIN, 1, 1, (0,), copies=copies)
+    names = [clip.name.split("/")[0] for clip in islice(stream._clips(0), 240)]
+    assert 0.55 < names.count("small") / 240 < 0.78
+    assert shards.copies({"big": 0.0}) == pytest.approx({"small": 4.0, "big": 0.0})
+    assert shards.copies({"small": 1e6})["small"] == pytest.approx(4.0, rel=1e-3)
+    assert not caplog.text
 
 
 def test_the_gap_of_a_pair_counts_frames_not_crops(tmp_path: Path) -> None:

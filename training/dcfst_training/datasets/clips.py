@@ -36,6 +36,9 @@ class Clip:
     """What else clips of the same video have in common, such as a source."""
     exact: bool = True
     """Whether the boxes are good enough to learn a box's IoU from."""
+    mask: tuple[Path, int] | None = None
+    """Mask image of its only frame, and the value of the object's pixels in it (255 also counts
+    where that one is missing)."""
     numbers: NDArray[np.int64] | None = None
     """(n,) each frame's number in its video; None counts the frames."""
 
@@ -69,6 +72,11 @@ class Clip:
 def origin_of(name: str) -> str:
     """The image or video that a clip of this name was cut from: `coco/123` for `coco/123#7`."""
     return name.partition("#")[0]
+
+
+def set_of(name: str) -> str:
+    """The data set that a clip of this name belongs to."""
+    return name.partition("/")[0]
 
 
 class ClipSet(Protocol):

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from tqdm import tqdm
 
 from dcfst_core.media.video import natural_key
@@ -52,6 +51,8 @@ def MaskVideos(root: str | Path, cache: str | Path | None = None) -> ClipList:
 
 def mask_boxes(path: Path) -> Boxes:
     """The boxes of the objects in one mask image; raises DatasetLayoutError."""
+    from PIL import Image  # OpenCV does not give a palette's indices
+
     try:
         with Image.open(path) as image:
             indexed = image.mode == "P"

@@ -1,6 +1,7 @@
 """Still images with boxes: `<set>/images/*` and `<set>/boxes.json`; each object is a clip of one.
 
-`boxes.json`: a list of {file, width, height, objects: [{label, box: [x, y, w, h]}]}.
+`boxes.json`: a list of {file, width, height, objects: [{label, box: [x, y, w, h]}]}. A mask in
+`<set>/masks/<file's name>.png` has each object's number, counted from 1, in its pixels.
 """
 
 from __future__ import annotations
@@ -39,8 +40,12 @@ def BoxStills(root: str | Path, min_side: float = 14.0, max_aspect: float = 6.0)
     for image in images:
         path = root / "images" / image["file"]
         area = image["width"] * image["height"]
+        mask = root / "masks" / f"{path.stem}.png"
+        masked = mask.is_file()
         for number, thing in enumerate(image["objects"]):
             if can_be_target(thing["box"][2:], area, min_side, max_aspect):
                 box = np.array([thing["box"]], dtype=np.float64)
-                clips.append(Clip(f"{root.name}/{path.stem}#{number}", (path,), box))
+                name = f"{root.name}/{path.stem}#{number}"
+                own = (mask, number + 1) if masked else None
+                clips.append(Clip(name, (path,), box, mask=own))
     return ClipList(root.name, tuple(clips))
