@@ -155,7 +155,7 @@ def test_metadata_that_is_missing_or_broken_is_done_without(
         start, end = text.index("topics_with_message_count"), text.index("compression_format")
         file.write_text(text[:start] + "topics_with_message_count: []\n  " + text[end:])
     else:
-        content = {"empty": "", "broken": "a: [1, 2", "version 99": text}[metadata]
+        content = {"empty": "", "broken": "a: [1, 2", "of version 99": text}[metadata]
         file.write_text(content.replace("version: 8", "version: 99"))
     assert follow(bag) == 0
     assert "the data files are read as they are" in capsys.readouterr().err
