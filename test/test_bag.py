@@ -286,12 +286,9 @@ def test_a_bag_of_humble_has_no_definitions(follow: Any, tmp_path: Path, capsys:
     assert "/chatter" not in found
 
 
-@pytest.mark.parametrize("storage", STORAGES, ids=lambda storage: storage.name.lower())
-def test_a_damaged_bag_is_explained(
-    storage: StoragePlugin, follow: Any, tmp_path: Path, capsys: Any
-) -> None:
-    bag = BagMaker(tmp_path / "drive", storage).write(list(CLIP))
-    (data,) = [p for p in bag.iterdir() if p.suffix in (".mcap", ".db3")]
+def test_a_damaged_database_is_explained(follow: Any, tmp_path: Path, capsys: Any) -> None:
+    bag = BagMaker(tmp_path / "drive", StoragePlugin.SQLITE3).write(list(CLIP))
+    (data,) = bag.glob("*.db3")
     data.write_bytes(data.read_bytes()[: data.stat().st_size // 2])
     assert follow(bag, "--init", box_text()) == 1
     assert "expected a whole rosbag2" in capsys.readouterr().err

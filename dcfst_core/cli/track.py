@@ -79,8 +79,9 @@ def run(options: argparse.Namespace) -> int:
     """Do the work; returns the exit status."""
     boxes, saved = given_boxes(options), found_before(options)
     written = {"--out": options.out, "--csv": options.csv, "--sheet": options.sheet}
-    written["--save"] = options.save
-    check_outputs(written, (options.video, options.weights, options.config))
+    written |= {"--save": options.save, "--heatmap": options.heatmap}
+    found = [path for text in options.find for path in text.split("+")]
+    check_outputs(written, (options.video, options.weights, options.config, *found))
     with open_frames(options.video) as source, contextlib.ExitStack() as stack:
         source.skip(options.start_frame)
         tracker = build_tracker(options)

@@ -89,7 +89,7 @@ class OpenBag:
                 self.notes.append(
                     f"metadata.yaml cannot be used ({reason}): the data files are read as they are"
                 )
-                self.complete = not _names_missing_files(reason)
+                self.complete = "files are missing" not in str(reason)
         elif self.path.is_dir() and as_they_are:
             self.notes.append(
                 f"there is no metadata.yaml in {self.path}: the data files are read as they are"
@@ -164,7 +164,3 @@ def unreadable(path: Path, error: BaseException) -> BagError:
 def _data_files(folder: Path) -> list[Path]:
     found = [p for p in folder.iterdir() if p.suffix in SUFFIXES and not p.name.startswith(".")]
     return sorted((p for p in found if p.is_file()), key=lambda p: natural_key(p.name))
-
-
-def _names_missing_files(reason: BaseException) -> bool:
-    return "missing" in str(reason)

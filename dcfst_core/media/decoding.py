@@ -38,6 +38,7 @@ class Video(FrameSource):
         self._address, self._path = address, path
         self._told: set[str] = set()
         self._packets_seen = 0
+        self._latest_pts: int | None = None
         self._reformatter = VideoReformatter()
         self._orientation: Orientation | None = None
         # Threads that decode several frames at once delay a live picture by as many.
@@ -91,7 +92,7 @@ class Video(FrameSource):
         self._rate = stream.average_rate or stream.guessed_rate
         self.fps = float(self._rate) if self._rate else None
         entries = stream.index_entries
-        self._promised = stream.frames
+        self._promised: int = stream.frames
         if stream.frames and len(entries) >= stream.frames:
             # Edit lists hide frames; empty entries repeat the picture before.
             self._promised = sum(1 for e in entries if not e.is_discard and e.size)
@@ -140,6 +141,8 @@ class Video(FrameSource):
         for packet in self._packets(numbers, stop_at_damage):
             if packet.size:
                 numbers.sent(packet, self._is_hidden(packet))
+            elif self._stops_early():
+                numbers.cut_off()
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
@@ -164,13 +167,14 @@ class Video(FrameSource):
 
     def _packets(self, numbers: FrameNumbers, stop_at_damage: bool) -> Iterator[av.Packet]:
         """The stream's packets and, at the end, the empty one that empties the decoder."""
-        self._packets_seen = 0
+        self._packets_seen, self._latest_pts = 0, None
         for _ in range(_READ_ERRORS):
             try:
                 for packet in self._container.demux(self._stream):
                     at_end = packet.pts is None and packet.dts is None
                     if packet.size or at_end:
                         self._packets_seen += bool(packet.size) and not packet.is_discard
+                        self._latest_pts = max(self._latest_pts or 0, packet.pts or 0)
                         yield packet
                 return
             except av.FFmpegError as error:
@@ -221,29 +225,40 @@ class Video(FrameSource):
             )
         if self.lost:
             self.missing = self._summary(delivered)
+        short = self._shortness(numbers)
+        if short:
+            lost = f"; {self.missing}" if self.missing else ""
+            self.missing = f"{self.name} {short}: the file may be truncated or damaged{lost}"
+
+    def _shortness(self, numbers: FrameNumbers) -> str | None:
+        """By what the file is shorter than it says; None for a whole one."""
         promised = self._promised
         if not promised and self._duration_s and self.fps:
             promised = round(self._duration_s * self.fps)
-        if promised and self._ends_early(numbers, promised):
-            self.missing = (
-                f"{self.name} promises {promised} frames but ended after {numbers.next}: the file "
-                f"may be truncated or damaged{'; ' + self.missing if self.missing else ''}"
-            )
+        if numbers.next < promised and self._ends_early(numbers, promised):
+            return f"promises {promised} frames but ended after {numbers.next}"
+        return f"is cut off after {numbers.next} frames" if self._is_cut_off() else None
 
     def _ends_early(self, numbers: FrameNumbers, promised: int) -> bool:
-        if self._promised and self._packets_seen < promised:
+        if self._promised:
             # AVI counts the places of repeated pictures too, which hold no packet.
-            unit = self._stream.time_base
-            if not unit or not self._rate or numbers.last_pts is None:
-                return True
-            interval = float(1 / (unit * self._rate))
-            length = max(self._stream.duration or 0, promised * interval)
-            return numbers.last_pts - (self._stream.start_time or 0) + 1.5 * interval < length
-        if self._path is None or not self._duration_s or not self.fps:
-            return False
+            return self._packets_seen < promised and self._stops_early()
         # Reckoned from the duration, the number means something only at a constant rate.
-        tolerance = 0 if is_cut_off(self._path) else max(2, promised // 50)
-        return numbers.steady and numbers.next < promised - tolerance
+        tolerance = max(2, promised // 50)
+        return self._is_cut_off() or (numbers.steady and numbers.next < promised - tolerance)
+
+    def _stops_early(self) -> bool:
+        """Whether the last packet comes before the end that the container gives."""
+        unit = self._stream.time_base
+        if not unit or not self._rate or self._latest_pts is None:
+            return self._packets_seen < self._promised
+        end_s = max(float((self._stream.duration or 0) * unit), self._duration_s or 0.0)
+        end_s = max(end_s, self._promised / float(self._rate))
+        latest_s = float((self._latest_pts - (self._stream.start_time or 0)) * unit)
+        return latest_s + 1.5 / float(self._rate) < end_s
+
+    def _is_cut_off(self) -> bool:
+        return self._path is not None and is_cut_off(self._path)
 
     def _say(self, note: str) -> None:
         if note not in self._told:

@@ -29,7 +29,7 @@ class FrameNumbers:
         self._waiting: list[int] = []
         self._counts_only = False
         self._seen_key = False
-        self._damaged = False
+        self._damaged = self._cut_off = False
         self.last_pts: int | None = None
         self._step: int | None = None
         self.steady = True
@@ -57,11 +57,15 @@ class FrameNumbers:
         self.next += 1
         return [self.next - 1]
 
+    def cut_off(self) -> None:
+        """The file ends early: what still comes may refer over frames that are not there."""
+        self._damaged = self._cut_off = True
+
     def came(self, frame: av.VideoFrame) -> tuple[int, list[int]]:
         """The number of a decoded frame, and those lost just before it."""
         lost = 0 if self._counts_only or frame.pts is None else self._passed(frame)
         first, self.next = self.next, self.next + lost + 1
-        self._damaged = bool(frame.is_corrupt)
+        self._damaged = self._cut_off or bool(frame.is_corrupt)
         return self.next - 1, list(range(first, first + lost))
 
     def ended(self) -> list[int]:

@@ -13,6 +13,8 @@ from dcfst_core.media.frames import VideoError
 from dcfst_core.media.sinks import FORMATS
 
 AnyPath = str | Path
+# Options whose output is a folder.
+FOLDERS = ("BAG", "--heatmap")
 
 
 def check_outputs(outputs: Mapping[str, AnyPath | None], inputs: Iterable[AnyPath | None]) -> None:
@@ -56,7 +58,7 @@ def _check_kind(name: str, path: Path) -> None:
 
 def _check_place(name: str, path: Path) -> None:
     """The nearest folder that is there must take new files."""
-    if path.is_dir() and name != "BAG":
+    if path.is_dir() and name not in FOLDERS:
         raise VideoError(f"{name}: expected a file's name; {path} is a folder")
     above = next(p for p in path.absolute().parents if os.path.lexists(p))
     if not above.is_dir():

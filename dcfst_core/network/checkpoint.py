@@ -68,6 +68,7 @@ def load_model(weights: str | Path | None = None, device: str | torch.device = "
     path = Path(weights) if weights is not None else default_weights_path()
     _check_kind(path)
     metadata = _read_metadata(path)
+    architecture = _architecture(metadata, path)
     try:
         tensors = load_file(str(path))
     except (SafetensorError, OSError, ValueError) as error:
@@ -75,7 +76,7 @@ def load_model(weights: str | Path | None = None, device: str | torch.device = "
             f"expected safetensors weights in {path}; the file cannot be read ({error}): "
             "it is cut short or damaged, so fetch or export it again"
         ) from error
-    model = DCFSTNet(_architecture(metadata, path))
+    model = DCFSTNet(architecture)
     _check_tensors(tensors, model, path)
     model.load_state_dict(tensors)
     model.metadata = metadata

@@ -33,7 +33,8 @@ def describe_foreign(path: Path) -> str | None:
     if kind == _UNREADABLE:
         return f"{head}: it is cut short or damaged, so fetch it again"
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # by its name PyTorch would take it for something else
+            held = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, OSError):
         return (
             f"{head} with objects of the program that wrote it, which loading would run: export "
