@@ -7,41 +7,18 @@ The node's own are the fields of `NodeSettings`; the tracker's are the fields of
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from dcfst_core.tracking.config import TrackerConfig, check_option, option
+from dcfst_ros.image_conversion import CHOICES
 
 TRACKER_PREFIX = "tracker."
 PRESETS = ("default", "paper", "fast")
 
-# Read anew on every frame, so they may change while the node runs. The others shape what is built
-# on configure: the network, the sampling grid, the subscriptions.
-LIVE_TRACKER_FIELDS = frozenset(
-    {
-        "regularization",
-        "learning_rate",
-        "update_interval",
-        "hard_negative_threshold",
-        "fading_threshold",
-        "urgent_learning_rate",
-        "window_strength",
-        "uncertain_window_strength",
-        "subgrid_peak",
-        "box_refinement",
-        "box_refinement_iter",
-        "box_refinement_step_length",
-        "num_averaged",
-        "size_update_rate",
-        "reach",
-        "uncertain_threshold",
-        "target_not_found_threshold",
-        "lost_after",
-        "reaccept_threshold",
-        "reaccept_likeness",
-        "reaccept_frames",
-        "lost_search_tiles",
-    }
+_FIXED = (
+    *("precision", "memory", "appearances", "patch_size"),
+    *("grid_size", "grid_spacing", "update_grid_stride"),
 )
 LIVE_NODE_FIELDS = frozenset(
     {
@@ -51,6 +28,7 @@ LIVE_NODE_FIELDS = frozenset(
         "init_stamp_tolerance_s",
         "max_targets",
         "no_image_timeout_s",
+        "no_image_lost_s",
         "debug_image_max_rate_hz",
         "latency_warn_ms",
         "latency_error_ms",
@@ -90,8 +68,16 @@ class NodeSettings:
         1,
         100,
     )
+    image_conversion: str = option(
+        "auto",
+        "what turns messages into pixels; auto = cv_bridge where it works, else the own code",
+        choices=CHOICES,
+    )
     buffer_frames: int = option(
         60, "received images kept for init boxes that are stamped in the past", 1, 1000
+    )
+    buffer_mb: int = option(
+        256, "most memory of these images, MB; large ones are kept for a shorter time", 1, 65536
     )
     init_stamp_tolerance_s: float = option(
         0.005, "how far an init box's stamp may be from a buffered image's", 0.0, 1.0
@@ -111,6 +97,12 @@ class NodeSettings:
     )
     no_image_timeout_s: float = option(
         5.0, "warn when no image came for this long; 0 = never", 0.0, 3600.0
+    )
+    no_image_lost_s: float = option(
+        1.0,
+        "without a usable image for this long, targets are reported as lost; 0 = never",
+        0.0,
+        3600.0,
     )
     debug_image_max_rate_hz: float = option(
         15.0, "most debug images per second; drawn only when subscribed", 0.1, 1000.0
@@ -161,12 +153,13 @@ def preset(name: str) -> TrackerConfig:
 
 def node_parameters() -> Iterator[Parameter]:
     """The node's own parameters."""
-    yield from _parameters(NodeSettings(), "", LIVE_NODE_FIELDS)
+    for parameter in _parameters(NodeSettings(), ""):
+        yield replace(parameter, live=parameter.name in LIVE_NODE_FIELDS)
 
 
 def tracker_parameters(defaults: TrackerConfig) -> Iterator[Parameter]:
     """The tracker's parameters with the defaults of one preset."""
-    yield from _parameters(defaults, TRACKER_PREFIX, LIVE_TRACKER_FIELDS)
+    yield from _parameters(defaults, TRACKER_PREFIX)
 
 
 def markdown_table(parameters: Iterator[Parameter]) -> str:
@@ -182,7 +175,7 @@ def markdown_table(parameters: Iterator[Parameter]) -> str:
     return "\n".join(lines)
 
 
-def _parameters(values: Any, prefix: str, live: frozenset[str]) -> Iterator[Parameter]:
+def _parameters(values: Any, prefix: str) -> Iterator[Parameter]:
     for spec in fields(values):
         limits = spec.metadata
         yield Parameter(
@@ -192,14 +185,15 @@ def _parameters(values: Any, prefix: str, live: frozenset[str]) -> Iterator[Para
             low=limits["low"],
             high=limits["high"],
             choices=limits["choices"],
-            live=spec.name in live,
+            live=limits.get("live", spec.name not in _FIXED),
         )
 
 
 DOCUMENT = """# Parameters of `tracker_node`
 
 Made from the code: `python -m dcfst_ros.parameters > docs/ros_parameters.md`. "live" ones may
-change while the node runs; the others need `deactivate` and `cleanup` first, or a restart.
+change while the node runs; the others need `deactivate` and `cleanup` first, or a restart. What
+`ros2 param dump` writes, `ros2 param load` takes back, in every state of the node.
 
 ## The node
 
@@ -207,7 +201,8 @@ change while the node runs; the others need `deactivate` and `cleanup` first, or
 
 ## The tracker
 
-Defaults are those of `tracker_preset: default`; `paper` and `fast` have others.
+Defaults are those of `tracker_preset: default`; `paper` and `fast` have others. A preset that is
+chosen before the node is configured changes those of them that nobody has set.
 
 {tracker}
 """

@@ -13,7 +13,7 @@ import yaml
 from dcfst_core import TrackerConfig
 from dcfst_ros.parameters import (
     LIVE_NODE_FIELDS,
-    LIVE_TRACKER_FIELDS,
+
     NodeSettings,
     document,
     node_parameters,
@@ -36,7 +36,6 @@ def test_every_parameter_is_explained_and_its_default_permitted() -> None:
 
 
 def test_live_parameters_exist() -> None:
-    assert {f.name for f in dataclasses.fields(TrackerConfig)} >= LIVE_TRACKER_FIELDS
     assert {f.name for f in dataclasses.fields(NodeSettings)} >= LIVE_NODE_FIELDS
 
 
