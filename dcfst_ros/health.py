@@ -184,11 +184,12 @@ class Health:
                 values[f"{name} p95 (ms)"] = f"{percentile(times, 0.95):.2f}"
         values.update({f"stage {name} (ms)": f"{ms:.1f}" for name, ms in stages.items()})
         problems = self._problems(situation)
-        if situation.activity == "active":
-            tracking = bool(situation.states)
-            problems += self._judge_latency(parts[LATENCY], values, limits, tracking)
+        tracking = bool(situation.states)
+        late = self._judge_latency(parts[LATENCY], values, limits, tracking)
+        if situation.activity == "active" and not self.silence:
+            problems += late
             rate = self.published.hz()
-            if tracking and not self.silence and 0 < rate < limits.output_rate_warn_hz:
+            if tracking and 0 < rate < limits.output_rate_warn_hz:
                 problems.append((WARN, f"only {rate:.1f} frames/s processed"))
         if not problems:
             return OK, _calm(situation), values

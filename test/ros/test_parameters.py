@@ -13,7 +13,6 @@ import yaml
 from dcfst_core import TrackerConfig
 from dcfst_ros.parameters import (
     LIVE_NODE_FIELDS,
-
     NodeSettings,
     document,
     node_parameters,
