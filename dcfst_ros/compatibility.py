@@ -5,7 +5,6 @@ Decided by what rclpy has, not by names of distributions: a patch release may br
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +13,12 @@ from rclpy.node import Node
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
-except ImportError:  # Humble
+
+    IS_HUMBLE = False
+except ImportError:
     from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
+
+    IS_HUMBLE = True
 
 
 def subscribe(
@@ -48,6 +51,6 @@ def steady_timer(node: Node, period_s: float, callback: Callable[[], None]) -> A
 
 def discovery_on_this_machine() -> dict[str, str]:
     """The environment in which nodes see only those of this machine."""
-    if importlib.util.find_spec("rclpy.event_handler") is None:  # Humble
+    if IS_HUMBLE:
         return {"ROS_LOCALHOST_ONLY": "1"}
     return {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}

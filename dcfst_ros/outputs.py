@@ -69,6 +69,8 @@ class TrackOutputs:
 
     def on_state(self, report: TargetReport) -> None:
         """Publish a target's new state, latched."""
+        if not self._node.context.ok():
+            return  # a signal ended ROS; there is nobody to tell
         self.status.state(report)
         if report.state is not TrackState.TRACKING:
             self._motion.forget(report.target_id)
@@ -88,6 +90,8 @@ class TrackOutputs:
 
     def on_released(self, target_id: str, why: str) -> None:
         """Answer a release."""
+        if not self._node.context.ok():
+            return
         self.status.released(target_id, why)
 
     def on_refused(self, request: InitRequest, reason: str) -> None:
@@ -112,7 +116,7 @@ class TrackOutputs:
     def on_error(self, error: Exception) -> None:
         """Something unforeseen on the tracking thread: report it and go on."""
         if not self._node.context.ok():
-            return  # a signal ended ROS while a frame was in work; there is nobody to tell
+            return
         self._health.note_bad_image(f"{type(error).__name__}: {error}")
         self._node.get_logger().error(
             "".join(traceback.format_exception(error)), throttle_duration_sec=WARN_EVERY_S
