@@ -158,17 +158,19 @@ def test_the_launch_file_says_what_the_plan_says(
 
 
 def test_the_launch_file_loads_and_runs_under_the_real_launch(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("launch_ros")
     from launch import LaunchDescription, LaunchService
+    from launch.actions import SetLaunchConfiguration
 
     module = load(monkeypatch, stubbed=False)
     description = module.generate_launch_description()
     assert isinstance(description, LaunchDescription)
     assert {a.name for a in description.get_launch_arguments()} == set(DEFAULTS)
-    service = LaunchService(argv=["rviz:=true", "params_file:=/nowhere.yaml"])
-    service.include_launch_description(description)
+    service = LaunchService()
+    wrong = SetLaunchConfiguration("params_file", "/nowhere.yaml")
+    service.include_launch_description(LaunchDescription([wrong, *description.entities]))
     assert service.run() == 1
 
 
