@@ -43,6 +43,8 @@ setup(
     ],
     extras_require={
         "eval": ["matplotlib>=3.8", "optuna>=4"],
+        # This name and pytest in it is how colcon knows that `colcon test` is to run pytest.
+        "test": ["pytest", "pytest-timeout"],
         # rosbags-image: an independent converter to compare image conversions with.
         "dev": [
             *("rosbags-image>=0.9", "imageio-ffmpeg>=0.5"),
