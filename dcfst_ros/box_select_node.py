@@ -34,8 +34,9 @@ from dcfst_ros.frame_buffer import FrameBuffer
 from dcfst_ros.health import Health
 from dcfst_ros.image_input import ImageInput
 from dcfst_ros.parameters import NodeSettings
+from dcfst_ros.plain_parameters import declare
 from dcfst_ros.qos import state_qos
-from dcfst_ros.runner import declare_values, run_node
+from dcfst_ros.runner import run_node
 
 WINDOW = "dcfst: drag a box"
 # Key codes of OpenCV's windows: X11 keysyms (Qt and GTK), Windows, macOS.
@@ -55,7 +56,7 @@ HELP = {
     Phase.DRAWN: "Enter sends | arrows move | a d w s resize | Space newer image | Esc leaves",
 }
 SELECTION_COLOUR, TRACK_COLOUR = (255, 220, 0), (0, 220, 120)
-PARAMETERS: tuple[tuple[str, Any, str], ...] = (
+PARAMETERS: tuple[tuple[Any, ...], ...] = (
     ("init_id", "", "id of the target to start"),
     ("image_transport", "raw", "raw or compressed"),
 )
@@ -92,7 +93,7 @@ class BoxSelectNode(Node):
 
     def __init__(self) -> None:
         super().__init__("box_select")
-        values = declare_values(self, PARAMETERS)
+        values = {name: declare(self, name, *rest) for name, *rest in PARAMETERS}
         self.target_id: str = values["init_id"]
         settings = NodeSettings(image_transport=values["image_transport"])
         self.selection = BoxSelection()

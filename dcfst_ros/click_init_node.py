@@ -23,9 +23,10 @@ from visualization_msgs.msg import Marker
 
 from dcfst_ros.click_geometry import ClickError, Pixel, Projection, TwoClicks
 from dcfst_ros.conversions import fill_bounding_box
-from dcfst_ros.runner import declare_values, run_node, spin
+from dcfst_ros.plain_parameters import declare
+from dcfst_ros.runner import run_node, spin
 
-PARAMETERS: tuple[tuple[str, Any, str], ...] = (
+PARAMETERS: tuple[tuple[Any, ...], ...] = (
     ("init_id", "", "id of the target to start"),
     ("plane_depth_m", 1.0, "distance of the click plane, m"),
     ("click_timeout_s", 15.0, "forget a first click after so many seconds"),
@@ -38,7 +39,7 @@ class ClickInitNode(Node):
 
     def __init__(self) -> None:
         super().__init__("click_init")
-        values = declare_values(self, PARAMETERS)
+        values = {name: declare(self, name, *rest) for name, *rest in PARAMETERS}
         self.target_id: str = values["init_id"]
         self.depth_m: float = values["plane_depth_m"]
         timeout_s = values["click_timeout_s"]

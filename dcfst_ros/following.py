@@ -77,6 +77,8 @@ class Following:
         timed, self.tracker.timer.enabled = self.time_next_frame, self.time_next_frame
         tracks = self.tracker.update_all(rgb, only=only)
         ended_ns = time.monotonic_ns()
+        for target_id, notes in self.tracker.pop_notes().items():
+            self._listener.on_warning("target", f"{target_id}: {'; '.join(notes)}")
         if self._is_stale():
             return
         stages = dict(self.tracker.timer.last_ms) if timed else {}

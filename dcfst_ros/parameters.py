@@ -7,77 +7,72 @@ The node's own are the fields of `NodeSettings`; the tracker's are the fields of
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
-from dcfst_core.tracking.config import TrackerConfig, check_option, option
+from dcfst_core.tracking.config import TrackerConfig
+from dcfst_core.tracking.options import checked_option, option
 from dcfst_ros.image_conversion import CHOICES
 
 TRACKER_PREFIX = "tracker."
-PRESETS = ("default", "paper", "fast")
-
-_FIXED = (
-    *("precision", "memory", "appearances", "patch_size"),
-    *("grid_size", "grid_spacing", "update_grid_stride"),
-)
-LIVE_NODE_FIELDS = frozenset(
-    {
-        "publish_uncertain",
-        "catch_up_frames",
-        "init_patience_s",
-        "init_stamp_tolerance_s",
-        "max_targets",
-        "no_image_timeout_s",
-        "no_image_lost_s",
-        "debug_image_max_rate_hz",
-        "latency_warn_ms",
-        "latency_error_ms",
-        "output_rate_warn_hz",
-    }
-)
+PRESETS = ("default", "paper", "released", "fast")
 
 
 @dataclass(frozen=True)
 class NodeSettings:
     """Settings of the tracker node itself; units are in the names."""
 
-    weights: str = option("", "weights file (.safetensors); empty = the one in the package")
+    weights: str = option(
+        "", "weights file (.safetensors); empty = the one in the package", live=False
+    )
     device: str = option(
-        "auto", "auto = CUDA if there is one, else cpu; or cpu, cuda, cuda:1, ..."
+        "auto", "auto = CUDA if there is one, else cpu; or cpu, cuda, cuda:1, ...", live=False
     )
     cpu_threads: int = option(
-        0, "threads PyTorch may use on the CPU; 0 = PyTorch's own choice", 0, 256
+        0, "threads PyTorch may use on the CPU; 0 = PyTorch's own choice", 0, 256, live=False
     )
     autostart: bool = option(
-        True, "configure and activate at start; false leaves that to a lifecycle manager"
+        True,
+        "configure and activate at start; false leaves that to a lifecycle manager",
+        live=False,
     )
-    tracker_preset: str = option("default", "the tracker.* parameters' defaults", choices=PRESETS)
+    tracker_preset: str = option(
+        "default", "the tracker.* parameters' defaults", choices=PRESETS, live=False
+    )
     image_transport: str = option(
         "raw",
         "raw = sensor_msgs/Image on `image`; compressed = CompressedImage on `image/compressed`",
         choices=("raw", "compressed"),
+        live=False,
     )
     image_reliability: str = option(
         "auto",
         "auto = reliable if every publisher of the topic offers it, else best_effort",
         choices=("auto", "reliable", "best_effort"),
+        live=False,
     )
     image_queue_depth: int = option(
         5,
         "images the middleware may hold while Python is busy; the newest still wins",
         1,
         100,
+        live=False,
     )
     image_conversion: str = option(
         "auto",
         "what turns messages into pixels; auto = cv_bridge where it works, else the own code",
         choices=CHOICES,
+        live=False,
     )
     buffer_frames: int = option(
-        60, "received images kept for init boxes that are stamped in the past", 1, 1000
+        60, "received images kept for init boxes that are stamped in the past", 1, 1000, live=False
     )
     buffer_mb: int = option(
-        256, "most memory of these images, MB; large ones are kept for a shorter time", 1, 65536
+        256,
+        "most memory of these images, MB; large ones are kept for a shorter time",
+        1,
+        65536,
+        live=False,
     )
     init_stamp_tolerance_s: float = option(
         0.005, "how far an init box's stamp may be from a buffered image's", 0.0, 1.0
@@ -93,7 +88,7 @@ class NodeSettings:
         False, "publish the last box also while a target is uncertain (not seen in this frame)"
     )
     prediction_horizon_s: float = option(
-        0.5, "farthest a box is moved into the future for ~/track_predicted", 0.0, 10.0
+        0.5, "farthest a box is moved into the future for ~/track_predicted", 0.0, 10.0, live=False
     )
     no_image_timeout_s: float = option(
         5.0, "warn when no image came for this long; 0 = never", 0.0, 3600.0
@@ -107,7 +102,9 @@ class NodeSettings:
     debug_image_max_rate_hz: float = option(
         15.0, "most debug images per second; drawn only when subscribed", 0.1, 1000.0
     )
-    diagnostics_period_s: float = option(1.0, "time between messages on /diagnostics", 0.1, 60.0)
+    diagnostics_period_s: float = option(
+        1.0, "time between messages on /diagnostics", 0.1, 60.0, live=False
+    )
     latency_warn_ms: float = option(
         300.0, "median stamp-to-publish latency above this is a warning; 0 = never", 0.0, 1e6
     )
@@ -120,7 +117,7 @@ class NodeSettings:
 
     def __post_init__(self) -> None:
         for spec in fields(self):
-            check_option(spec, getattr(self, spec.name))
+            object.__setattr__(self, spec.name, checked_option(spec, getattr(self, spec.name)))
 
 
 @dataclass(frozen=True)
@@ -153,8 +150,7 @@ def preset(name: str) -> TrackerConfig:
 
 def node_parameters() -> Iterator[Parameter]:
     """The node's own parameters."""
-    for parameter in _parameters(NodeSettings(), ""):
-        yield replace(parameter, live=parameter.name in LIVE_NODE_FIELDS)
+    yield from _parameters(NodeSettings(), "")
 
 
 def tracker_parameters(defaults: TrackerConfig) -> Iterator[Parameter]:
@@ -185,7 +181,7 @@ def _parameters(values: Any, prefix: str) -> Iterator[Parameter]:
             low=limits["low"],
             high=limits["high"],
             choices=limits["choices"],
-            live=limits.get("live", spec.name not in _FIXED),
+            live=limits["live"],
         )
 
 
@@ -201,7 +197,7 @@ change while the node runs; the others need `deactivate` and `cleanup` first, or
 
 ## The tracker
 
-Defaults are those of `tracker_preset: default`; `paper` and `fast` have others. A preset that is
+Defaults are those of `tracker_preset: default`; the other presets have others. A preset that is
 chosen before the node is configured changes those of them that nobody has set.
 
 {tracker}

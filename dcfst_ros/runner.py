@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import rclpy
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 from dcfst_ros.fast_dds import use_image_profile
 from dcfst_ros.interrupts import restore_signals
-from dcfst_ros.parameter_server import ParameterError
 
 SomeNode = TypeVar("SomeNode", bound=Node)
 
@@ -34,11 +32,6 @@ def until_stopped() -> Iterator[None]:
     except RCLError:
         if rclpy.ok():
             raise
-
-
-def describe(text: str) -> ParameterDescriptor:
-    """A parameter descriptor with a description."""
-    return ParameterDescriptor(description=text)
 
 
 def run_node(
@@ -77,31 +70,3 @@ def spin(node: Node) -> None:
     while rclpy.ok():
         # Not for ever: a signal just before a wait may go unnoticed by it.
         executor.spin_once(timeout_sec=0.2)
-
-
-def declare_values(node: Node, table: Sequence[tuple[str, Any, str]]) -> dict[str, Any]:
-    """Declare (name, default, help) and return the values by name, of the defaults' types.
-
-    On a command line `10` is an integer also where 10.0 or a file's name is meant: numbers are
-    taken for floats and for text. Raises ParameterError for what cannot be meant.
-    """
-    values = {}
-    for name, default, text in table:
-        descriptor = ParameterDescriptor(description=text, dynamic_typing=True)
-        values[name] = _as_type_of(default, node.declare_parameter(name, default, descriptor))
-    return values
-
-
-def _as_type_of(default: Any, parameter: Any) -> Any:
-    value, kind = parameter.value, type(default)
-    if type(value) is kind:
-        return value
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if number and kind is str:
-        return str(value)
-    if isinstance(value, int) and number and kind is float:
-        return float(value)
-    raise ParameterError(
-        f"parameter {parameter.name}: expected a {kind.__name__}, for example {default!r}; got "
-        f"{value!r}"
-    )

@@ -25,15 +25,15 @@ from dcfst_core.evaluation.synthetic import SyntheticClip
 from dcfst_core.media.image_messages import rgb_to_image
 from dcfst_ros.compatibility import steady_timer
 from dcfst_ros.conversions import make_detection
-from dcfst_ros.parameter_server import ParameterError
+from dcfst_ros.plain_parameters import declare
 from dcfst_ros.qos import state_qos
-from dcfst_ros.runner import declare_values, run_node, spin
+from dcfst_ros.runner import run_node, spin
 
-PARAMETERS: tuple[tuple[str, Any, str], ...] = (
-    ("width", 640, "image width, px"),
-    ("height", 480, "image height, px"),
-    ("rate_hz", 30.0, "images per second"),
-    ("period_frames", 120, "images until the target is where it began"),
+PARAMETERS: tuple[tuple[Any, ...], ...] = (
+    ("width", 640, "image width, px", 32),
+    ("height", 480, "image height, px", 32),
+    ("rate_hz", 30.0, "images per second", 0.01),
+    ("period_frames", 120, "images until the target is where it began", 1),
     ("frame_id", "synthetic_camera", "frame_id of the images"),
     ("best_effort", False, "publish best effort, as some camera drivers do"),
     ("send_init", True, "give the tracker a box as soon as it listens, until it follows it"),
@@ -54,12 +54,7 @@ class SyntheticCameraNode(Node):
 
     def __init__(self) -> None:
         super().__init__("synthetic_camera")
-        values = declare_values(self, PARAMETERS)
-        if values["rate_hz"] <= 0 or min(values["width"], values["height"]) < 32:
-            raise ParameterError(
-                "expected rate_hz above 0 and images of at least 32x32, got "
-                f"{values['rate_hz']:g} Hz and {values['width']}x{values['height']}"
-            )
+        values = {name: declare(self, name, *rest) for name, *rest in PARAMETERS}
         self.frame_id: str = values["frame_id"]
         self.send_init: bool = values["send_init"]
         self.wait_subscribers: int = values["wait_subscribers"]

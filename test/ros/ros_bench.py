@@ -31,17 +31,15 @@ FAST = {
     "tracker.grid_size": 7,
     "tracker.box_refinement": False,
     "tracker.update_interval": 1000,
-    "tracker.uncertain_threshold": 0.0,
+    "tracker.lost_threshold": 0.0,
+    "tracker.tracking_threshold": 0.0,
     "cpu_threads": 1,
     # Frames come when a test sends them; those about silence set it.
     "no_image_lost_s": 0.0,
 }
-BLIND = {
-    "tracker.uncertain_threshold": 3.0,
-    "tracker.lost_after": 3,
-    "tracker.reaccept_threshold": 3.0,
-    "tracker.reaccept_frames": 100,
-}
+# No target is ever seen again: it is in doubt, or lost at once.
+DOUBTING = {"tracker.learning_threshold": 1.0, "tracker.tracking_threshold": 1.0}
+BLIND = {**DOUBTING, "tracker.lost_threshold": 1.0}
 WAIT_S = 180.0  # generous: importing PyTorch takes its time on a busy machine
 STOP_S = 120.0  # unloading PyTorch alone takes seconds there
 BOX = (60.0, 40.0, 40.0, 30.0)

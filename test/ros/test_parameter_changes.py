@@ -65,7 +65,7 @@ def transition(bench: Bench, number: int) -> None:
 def test_what_was_dumped_can_be_loaded_in_every_state_and_presets_have_effect(
     bench: Bench,
 ) -> None:
-    bench.start(parameters={"autostart": False, "tracker.lost_after": 11})
+    bench.start(parameters={"autostart": False, "tracker.looks": 11})
     fast = TrackerConfig.fast()
     # Unconfigured: a preset changes what nobody has set, and only that.
     assert change(bench, "tracker.learning_rate", 0.5) == []
@@ -78,7 +78,7 @@ def test_what_was_dumped_can_be_loaded_in_every_state_and_presets_have_effect(
     )
     assert value_of(bench, f"tracker.{differing}") == getattr(fast, differing)
     assert value_of(bench, "tracker.learning_rate") == 0.5
-    assert value_of(bench, "tracker.lost_after") == 11
+    assert value_of(bench, "tracker.looks") == 11
     assert value_of(bench, "tracker.patch_size") == 96  # of the test's own parameters
     unconfigured = dump(bench)
     assert len(unconfigured) > 50 and load(bench, unconfigured) == []

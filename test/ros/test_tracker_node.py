@@ -12,7 +12,7 @@ pytest.importorskip("vision_msgs")
 pytestmark = pytest.mark.ros
 
 from rclpy.parameter import Parameter  # noqa: E402
-from ros_bench import BLIND, BOX, FAST, WAIT_S, Bench, scene  # noqa: E402
+from ros_bench import BLIND, BOX, DOUBTING, FAST, WAIT_S, Bench, scene  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from std_srvs.srv import SetBool, Trigger  # noqa: E402
 
@@ -98,11 +98,11 @@ def test_a_lost_target_is_not_published_as_a_detection(bench: Bench) -> None:
     bench.begin(scene(0))
     answers = bench.follow([scene(i) for i in range(1, 6)])
     assert [len(a.detections) for a in answers] == [0] * 5
-    assert bench.state_names() == ["idle", "tracking", "uncertain", "lost"]
+    assert bench.state_names() == ["idle", "tracking", "lost"]
     assert len(bench.tracks) == 1  # the init frame itself
     lost = bench.states[-1]
     values = {item.key: item.value for item in lost.values}
-    assert values["stamp"].startswith(str(answers[2].header.stamp.sec))
+    assert values["stamp"].startswith(str(answers[0].header.stamp.sec))
     assert 0.0 <= float(values["score"]) <= 1.0
 
 
@@ -324,10 +324,11 @@ def test_live_parameters_change_and_bad_ones_are_refused(shared: Bench) -> None:
     refused, reason = change("image_reliability", "perhaps")
     assert not refused
     try:
-        assert change("tracker.uncertain_threshold", 3.0) == (True, "")
+        for name, value in DOUBTING.items():
+            assert change(name, value) == (True, "")
         answers = shared.follow([scene(1), scene(2)])
         assert len(answers[-1].detections) == 0  # the new threshold is in force
-        assert change("tracker.uncertain_threshold", 0.0)[0]
+        assert change("tracker.tracking_threshold", 0.0)[0]
         assert change("tracker.box_refinement", True) == (True, "")
 
         def is_refined() -> bool:
@@ -337,7 +338,8 @@ def test_live_parameters_change_and_bad_ones_are_refused(shared: Bench) -> None:
 
         shared.until(is_refined, "a frame in which the box is refined")
     finally:
-        assert change("tracker.uncertain_threshold", 0.0)[0]
+        assert change("tracker.tracking_threshold", 0.0)[0]
+        assert change("tracker.learning_threshold", 0.8)[0]
         assert change("tracker.box_refinement", False)[0]
 
 
