@@ -150,13 +150,13 @@ class Health:
         with self._lock:
             self._errors.append((self._clock(), text))
 
-    def note_bad_image(self, text: str) -> None:
-        """An image could not be used; that holds until one can."""
+    def note_fault(self, text: str) -> None:
+        """Something keeps the node from its work: an image that cannot be read, bad weights."""
         self.fault = text
         self.add_error(text)
 
-    def note_good_image(self) -> None:
-        """An image was used."""
+    def note_works(self) -> None:
+        """It works again: an image was used."""
         self.fault = ""
 
     def note_lost_images(self, count: int) -> None:

@@ -58,7 +58,7 @@ class TrackOutputs:
     def on_result(self, result: FrameResult) -> None:
         """Publish one frame's targets: those seen now, never a stale box."""
         header = result.frame.message.header
-        self._health.note_good_image()
+        self._health.note_works()
         self._publish_tracks(header, result)
         if result.tracks:
             self._publish_predicted(header, result)
@@ -106,7 +106,7 @@ class TrackOutputs:
     def on_warning(self, topic: str, message: str) -> None:
         """A throttled warning; each topic has its own throttle."""
         if topic == "image":
-            self._health.note_bad_image(message)
+            self._health.note_fault(message)
         else:
             self._health.add_error(message)
         if topic not in self._loggers:  # a logger object remembers what it throttles
@@ -117,7 +117,7 @@ class TrackOutputs:
         """Something unforeseen on the tracking thread: report it and go on."""
         if not self._node.context.ok():
             return
-        self._health.note_bad_image(f"{type(error).__name__}: {error}")
+        self._health.note_fault(f"{type(error).__name__}: {error}")
         self._node.get_logger().error(
             "".join(traceback.format_exception(error)), throttle_duration_sec=WARN_EVERY_S
         )

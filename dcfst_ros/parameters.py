@@ -13,6 +13,7 @@ from typing import Any
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.options import checked_option, option
 from dcfst_ros.image_conversion import CHOICES
+from dcfst_ros.launching import ARGUMENTS
 
 TRACKER_PREFIX = "tracker."
 PRESETS = ("default", "paper", "released", "fast")
@@ -201,6 +202,13 @@ Defaults are those of `tracker_preset: default`; the other presets have others. 
 chosen before the node is configured changes those of them that nobody has set.
 
 {tracker}
+
+## The launch file
+
+`ros2 launch dcfst_ros tracker.launch.py NAME:=VALUE`; one that is not given, or empty, leaves the
+parameters file its say.
+
+{launch}
 """
 
 
@@ -209,6 +217,13 @@ def document() -> str:
     return DOCUMENT.format(
         node=markdown_table(node_parameters()),
         tracker=markdown_table(tracker_parameters(TrackerConfig.default())),
+        launch="\n".join(
+            [
+                "| argument | default | meaning |",
+                "|---|---|---|",
+                *(f"| `{n}` | {f'`{d}`' if d else ''} | {text} |" for n, d, text in ARGUMENTS),
+            ]
+        ),
     )
 
 

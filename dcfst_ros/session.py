@@ -208,6 +208,7 @@ class TrackingSession:
         waiting = self._starts.drop(request.target_id)
         if waiting is not None:
             self.buffer.unpin(waiting.pin)
+            self._listener.on_refused(waiting.request, "it was released before it was started")
         if not self.following.release(request.target_id, "released") and waiting is None:
             self._listener.on_refused(request, f"no target {request.target_id!r} to release")
 

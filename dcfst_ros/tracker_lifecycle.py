@@ -73,9 +73,9 @@ class TrackerNode(ParameterNode):
             self._model = load_model(self.settings.weights or None)
         except (DCFSTError, ConversionError, ValueError, RuntimeError) as error:
             self.get_logger().error(f"cannot configure: {error}")
-            self.health.note_bad_image(f"cannot configure: {error}")
+            self.health.note_fault(f"cannot configure: {error}")
             return FAILURE
-        self.health.fault = ""
+        self.health.note_works()
         self.get_logger().info(f"images are converted by {self.conversion}")
         self._outputs = TrackOutputs(self, self.health, self.settings)
         return SUCCESS

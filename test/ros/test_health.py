@@ -102,13 +102,13 @@ def test_an_error_is_remembered_and_a_fault_holds_until_it_is_gone() -> None:
     assert (
         values["last error"].startswith("init box") and values["seconds since last error"] == "0"
     )
-    health.note_bad_image("image ignored: bad step")
+    health.note_fault("image ignored: bad step")
     for _ in range(3):
         clock.now += 60.0
         level, message, values = health.judge(LIMITS, IDLE)
         assert (level, message) == (WARN, "image ignored: bad step")
     assert values["seconds since last error"] == "180"
-    health.note_good_image()
+    health.note_works()
     assert health.judge(LIMITS, IDLE)[:2] == (OK, "waiting for a box")
 
 
