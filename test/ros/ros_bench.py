@@ -203,10 +203,13 @@ class Bench:
     ) -> None:
         """Publish an init box; waits until the tracker listens."""
         topic = f"{tracker}/init_box"
-        if topic not in self._publishers:
+        is_new = topic not in self._publishers
+        if is_new:
             self._publishers[topic] = self.node.create_publisher(Detection2D, topic, 100)
         publisher = self._publishers[topic]
         self.until(lambda: publisher.get_subscription_count() > 0, "a tracker that takes boxes")
+        if is_new:
+            self.spin(0.5)  # the other end may match a moment later, and would miss the box
         detection = Detection2D(header=header or Header(), id=target_id)
         fill_bounding_box(box, detection.bbox)
         publisher.publish(detection)
