@@ -25,8 +25,8 @@ from vision_msgs.msg import Detection2D, Detection2DArray
 
 from dcfst_core.errors import DCFSTError
 from dcfst_core.media.drawing import draw_box, draw_label
+from dcfst_core.media.frames import Frame
 from dcfst_core.media.image_messages import to_rgb
-from dcfst_core.media.video import Frame
 from dcfst_ros.box_selection import BoxSelection, Phase, Release, SendBox, Shown
 from dcfst_ros.compatibility import steady_timer
 from dcfst_ros.conversions import detection_to_box, fill_bounding_box

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from dcfst_core import Tracker, TrackState
 from dcfst_core.errors import DCFSTError
-from dcfst_core.media.video import Frame
+from dcfst_core.media.frames import Frame
 from dcfst_core.track import Track
 from dcfst_ros.frame_buffer import StampedFrame
 from dcfst_ros.image_conversion import Convert

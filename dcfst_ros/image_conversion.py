@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from dcfst_core.media.frames import Frame
 from dcfst_core.media.image_messages import ENCODINGS, to_rgb
-from dcfst_core.media.video import Frame
 
 Convert = Callable[[Any], Frame]
 CHOICES = ("auto", "cv_bridge", "builtin")

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dcfst_core.media.video import Frame
+from dcfst_core.media.frames import Frame
 from dcfst_core.track import Track, TrackState
 from dcfst_ros.conversions import BoxXYWH
 from dcfst_ros.frame_buffer import StampedFrame

@@ -103,8 +103,8 @@ class TestOverDDS:
         ("parameters", "code", "text"),
         [
             ({"rate_hz": 10, "frame_count": 3, "frame_id": 7}, 0, "published 3 images"),
-            ({"rate_hz": 0.0}, 2, "expected rate_hz above 0"),
-            ({"width": "wide"}, 2, "parameter width: expected a int"),
+            ({"rate_hz": 0.0}, 2, "rate_hz: expected 0.01 or more"),
+            ({"width": "wide"}, 2, "width: expected a whole number"),
         ],
     )
     def test_numbers_are_taken_as_they_are_meant_and_errors_have_no_traceback(
