@@ -24,7 +24,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
-        (f"share/{NAME}/launch", sorted(glob("launch/*.launch.py"))),
+        (f"share/{NAME}/launch", sorted(glob("launch/*.launch.*"))),
         (f"share/{NAME}/config", sorted(glob("config/*"))),
     ],
     python_requires=">=3.10",
@@ -43,6 +43,8 @@ setup(
     ],
     extras_require={
         "eval": ["matplotlib>=3.8", "optuna>=4"],
+        # This name and pytest in it is how colcon knows that `colcon test` is to run pytest.
+        "test": ["pytest", "pytest-timeout"],
         # rosbags-image: an independent converter to compare image conversions with.
         "dev": [
             *("rosbags-image>=0.9", "imageio-ffmpeg>=0.5"),

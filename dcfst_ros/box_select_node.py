@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.srv import GetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -25,16 +25,18 @@ from vision_msgs.msg import Detection2D, Detection2DArray
 
 from dcfst_core.errors import DCFSTError
 from dcfst_core.media.drawing import draw_box, draw_label
+from dcfst_core.media.frames import Frame
 from dcfst_core.media.image_messages import to_rgb
-from dcfst_core.media.video import Frame
 from dcfst_ros.box_selection import BoxSelection, Phase, Release, SendBox, Shown
+from dcfst_ros.compatibility import steady_timer
 from dcfst_ros.conversions import detection_to_box, fill_bounding_box
 from dcfst_ros.frame_buffer import FrameBuffer
 from dcfst_ros.health import Health
 from dcfst_ros.image_input import ImageInput
 from dcfst_ros.parameters import NodeSettings
+from dcfst_ros.plain_parameters import declare
 from dcfst_ros.qos import state_qos
-from dcfst_ros.runner import describe, run_node
+from dcfst_ros.runner import run_node
 
 WINDOW = "dcfst: drag a box"
 # Key codes of OpenCV's windows: X11 keysyms (Qt and GTK), Windows, macOS.
@@ -54,6 +56,10 @@ HELP = {
     Phase.DRAWN: "Enter sends | arrows move | a d w s resize | Space newer image | Esc leaves",
 }
 SELECTION_COLOUR, TRACK_COLOUR = (255, 220, 0), (0, 220, 120)
+PARAMETERS: tuple[tuple[Any, ...], ...] = (
+    ("init_id", "", "id of the target to start"),
+    ("image_transport", "raw", "raw or compressed"),
+)
 POLL_PERIOD_S = 0.2
 CALLBACKS_PER_PICTURE = 10
 BUFFER_PARAMETER = "buffer_frames"
@@ -87,10 +93,9 @@ class BoxSelectNode(Node):
 
     def __init__(self) -> None:
         super().__init__("box_select")
-        declare = self.declare_parameter
-        self.target_id = declare("init_id", "", describe("id of the target to start")).value
-        transport = declare("image_transport", "raw", describe("raw or compressed")).value
-        settings = NodeSettings(image_transport=transport)
+        values = {name: declare(self, name, *rest) for name, *rest in PARAMETERS}
+        self.target_id: str = values["init_id"]
+        settings = NodeSettings(image_transport=values["image_transport"])
         self.selection = BoxSelection()
         self.tracks: list[Detection2D] = []
         self.states: dict[str, str] = {}
@@ -100,11 +105,14 @@ class BoxSelectNode(Node):
         self.inits = self.create_publisher(Detection2D, "tracker/init_box", 10)
         self.create_subscription(Detection2DArray, "tracker/tracks", self._on_tracks, 10)
         self.create_subscription(DiagnosticStatus, "tracker/state", self._on_state, state_qos())
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self._sent = False
+        self.create_subscription(
+            DiagnosticStatus, "tracker/init_result", self._on_init_result, state_qos()
+        )
         self._parameters = self.create_client(GetParameters, "tracker/get_parameters")
         self._asked: Any = None
-        self.create_timer(1.0, self._ask_buffer_size)
-        self.create_timer(POLL_PERIOD_S, self._input.poll)
+        steady_timer(self, 1.0, self._ask_buffer_size)
+        steady_timer(self, POLL_PERIOD_S, self._input.poll)
 
     def key(self, code: int) -> bool:
         """Handle a key of cv2.waitKeyEx; False when the node is to end."""
@@ -163,7 +171,7 @@ class BoxSelectNode(Node):
             detection.header = header
         fill_bounding_box(box, detection.bbox)
         self.inits.publish(detection)
-        self._refusal = ""
+        self._refusal, self._sent = "", True
         what = "box " + ", ".join(f"{v:.0f}" for v in box) if header else "release"
         count = self.inits.get_subscription_count()
         self.get_logger().info(f"{what} sent to {count} tracker(s) on {self.inits.topic_name}")
@@ -190,14 +198,13 @@ class BoxSelectNode(Node):
         if message.message != "tracking":
             self.tracks = [track for track in self.tracks if track.id != message.name]
 
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        """A refused box is told there; whoever draws it looks at this window."""
-        for status in message.status:
-            for item in status.values:
-                recent = item.key == "last error" and item.value in status.message
-                if recent and item.value.startswith("init box for"):
-                    self._refusal = item.value
-                    self.selection.note = ""
+    def _on_init_result(self, message: DiagnosticStatus) -> None:
+        """The tracker's answer; whoever draws the box looks at this window."""
+        if self._sent and self.target_id in ("", message.name):
+            refused = message.level != DiagnosticStatus.OK
+            self._refusal = message.message if refused else ""
+            if refused:
+                self.selection.note = ""
 
     def _ask_buffer_size(self) -> None:
         """How many images the tracker keeps, asked until it answers."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from dcfst_core.media.video import Frame
+from dcfst_core.media.frames import Frame
 from dcfst_ros.conversions import BoxXYWH
 
 SMALLEST_PX = 4.0

@@ -23,8 +23,14 @@ from visualization_msgs.msg import Marker
 
 from dcfst_ros.click_geometry import ClickError, Pixel, Projection, TwoClicks
 from dcfst_ros.conversions import fill_bounding_box
-from dcfst_ros.runner import describe, run_node, spin
+from dcfst_ros.plain_parameters import declare
+from dcfst_ros.runner import run_node, spin
 
+PARAMETERS: tuple[tuple[Any, ...], ...] = (
+    ("init_id", "", "id of the target to start"),
+    ("plane_depth_m", 1.0, "distance of the click plane, m"),
+    ("click_timeout_s", 15.0, "forget a first click after so many seconds"),
+)
 WARN_EVERY_S = 10.0
 
 
@@ -33,12 +39,10 @@ class ClickInitNode(Node):
 
     def __init__(self) -> None:
         super().__init__("click_init")
-        declare = self.declare_parameter
-        self.target_id = declare("init_id", "", describe("id of the target to start")).value
-        self.depth_m = declare("plane_depth_m", 1.0, describe("distance of the plane, m")).value
-        timeout_s = declare(
-            "click_timeout_s", 15.0, describe("forget a first click after, s")
-        ).value
+        values = {name: declare(self, name, *rest) for name, *rest in PARAMETERS}
+        self.target_id: str = values["init_id"]
+        self.depth_m: float = values["plane_depth_m"]
+        timeout_s = values["click_timeout_s"]
         self.clicks = {"rqt": TwoClicks(timeout_s), "rviz": TwoClicks(timeout_s)}
         self.projection: Projection | None = None
         self.frame_id = ""
@@ -150,7 +154,11 @@ class ClickInitNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Run until stopped; returns the exit code."""
-    return run_node(ClickInitNode, spin, args)
+    try:
+        return run_node(ClickInitNode, spin, args)
+    except ValueError as error:
+        print(f"click_init_node: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from dcfst_core.errors import BoxError
@@ -15,7 +16,7 @@ def detection_to_box(detection: Any) -> BoxXYWH:
     A size of zero means "release" and is returned as it is. Raises BoxError for a rotated box.
     """
     box = detection.bbox
-    if abs(box.center.theta) > 1e-3:
+    if not math.isfinite(box.center.theta) or abs(box.center.theta) > 1e-3:
         raise BoxError(f"expected an upright box (theta 0), got theta {box.center.theta:.4f} rad")
     width, height = float(box.size_x), float(box.size_y)
     return (
@@ -45,7 +46,11 @@ def class_id_of(detection: Any) -> str:
 def make_detection(
     header: Any, target_id: str, box_xywh: BoxXYWH, score: float, class_id: str
 ) -> Any:
-    """Build a vision_msgs/Detection2D that carries the image's own header, unchanged."""
+    """Build a vision_msgs/Detection2D that carries the image's own header, unchanged.
+
+    The hypothesis's pose is the box's centre in pixels. How exact it is, is not known: the first
+    element of the covariance is -1, which is how sensor_msgs says so.
+    """
     from vision_msgs.msg import Detection2D, ObjectHypothesisWithPose
 
     detection = Detection2D(header=header, id=target_id)
@@ -53,5 +58,8 @@ def make_detection(
     result = ObjectHypothesisWithPose()
     result.hypothesis.class_id = class_id
     result.hypothesis.score = float(score)
+    centre = detection.bbox.center.position
+    result.pose.pose.position.x, result.pose.pose.position.y = centre.x, centre.y
+    result.pose.covariance[0] = -1.0
     detection.results = [result]
     return detection

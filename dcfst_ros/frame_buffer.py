@@ -5,6 +5,7 @@ Pure Python, no ROS. A camera callback pushes, one worker takes; nobody waits fo
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -21,6 +22,11 @@ class StampedFrame:
     arrival_ns: int
     message: Any
 
+    @property
+    def size_bytes(self) -> int:
+        """What its pixels occupy."""
+        return len(getattr(self.message, "data", b""))
+
 
 class StampError(ValueError):
     """No frame of the wanted stamp is held; the message says why and what is held."""
@@ -30,22 +36,39 @@ class NotYetError(StampError):
     """The wanted frame may still be on its way: none came yet, or its stamp is newer than all."""
 
 
+@dataclass
+class Pin:
+    """A frame that a late box holds on to, so that it cannot fall out of the buffer.
+
+    `frame`: None until it arrives. `after`: what had come after it when it was pinned.
+    """
+
+    stamp_ns: int
+    tolerance_ns: int = 0
+    frame: StampedFrame | None = None
+    after: tuple[StampedFrame, ...] = ()
+
+
 class FrameBuffer:
     """Keep the last `capacity` frames and count those the worker never took.
 
+    `max_bytes`: fewer are kept where their data is larger than that, but always the newest.
     A stamp lower than the one before (a bag that loops, a camera that restarts) empties the
     buffer, because frames of the old time line can no longer be told from those of the new one.
     Zero stamps (drivers that do not stamp) are kept: they are in order of arrival.
     """
 
-    def __init__(self, capacity: int = 60) -> None:
+    def __init__(self, capacity: int = 60, max_bytes: float = math.inf) -> None:
         if capacity < 1:
             raise ValueError(f"expected a capacity of at least 1 frame, got {capacity}")
         self.capacity = capacity
+        self.max_bytes = max_bytes
+        self.held_bytes = 0
         self.received = 0
         self.skipped = 0
         self.restarts = 0
         self._frames: deque[StampedFrame] = deque()
+        self._awaited: list[Pin] = []
         self._taken = -1
         self._changed = threading.Condition()
 
@@ -55,12 +78,16 @@ class FrameBuffer:
             backwards = bool(self._frames) and stamp_ns < self._frames[-1].stamp_ns
             if backwards:
                 self.restarts += 1
-                self._count_untaken()
-                self._frames.clear()
-            self._frames.append(StampedFrame(self.received, stamp_ns, arrival_ns, message))
+                self._forget()
+            frame = StampedFrame(self.received, stamp_ns, arrival_ns, message)
+            self._frames.append(frame)
             self.received += 1
-            while len(self._frames) > self.capacity:
-                self._frames.popleft()
+            self.held_bytes += frame.size_bytes
+            while len(self._frames) > self.capacity or (
+                self.held_bytes > self.max_bytes and len(self._frames) > 1
+            ):
+                self.held_bytes -= self._frames.popleft().size_bytes
+            self._fill_pins(frame)
             self._changed.notify_all()
             return backwards
 
@@ -68,6 +95,25 @@ class FrameBuffer:
         """The last frame, taken or not; None when empty."""
         with self._changed:
             return self._frames[-1] if self._frames else None
+
+    def pin(self, stamp_ns: int, tolerance_ns: int = 0) -> Pin:
+        """Hold on to the frame of a stamp, or to the one that will have it when it arrives.
+
+        Raises StampError, as `from_stamp` does, where it cannot arrive any more.
+        """
+        with self._changed:
+            try:
+                first, *after = self._find(stamp_ns, tolerance_ns)
+            except NotYetError:
+                pin = Pin(stamp_ns, tolerance_ns)
+                self._awaited.append(pin)
+                return pin
+            return Pin(stamp_ns, tolerance_ns, first, tuple(after))
+
+    def unpin(self, pin: Pin) -> None:
+        """Wait for a pin's frame no longer."""
+        with self._changed:
+            self._awaited = [other for other in self._awaited if other is not pin]
 
     def take_newest(self) -> StampedFrame | None:
         """The last frame if it was not taken yet; frames passed over are counted as skipped."""
@@ -93,7 +139,15 @@ class FrameBuffer:
         the stamp is older or newer than what is held, or lies between frames.
         """
         with self._changed:
-            frames = list(self._frames)
+            return self._find(stamp_ns, tolerance_ns)
+
+    def after(self, frame: StampedFrame) -> list[StampedFrame]:
+        """The frames held that came after one, oldest first."""
+        with self._changed:
+            return [held for held in self._frames if held.sequence > frame.sequence]
+
+    def _find(self, stamp_ns: int, tolerance_ns: int) -> list[StampedFrame]:
+        frames = list(self._frames)
         if not frames:
             raise NotYetError("no image has been received yet")
         if stamp_ns == 0:
@@ -125,8 +179,7 @@ class FrameBuffer:
     def clear(self) -> None:
         """Forget all frames; the counters stay."""
         with self._changed:
-            self._count_untaken()
-            self._frames.clear()
+            self._forget()
 
     def __len__(self) -> int:
         with self._changed:
@@ -136,6 +189,25 @@ class FrameBuffer:
         """Whether the worker is at this frame or past it."""
         with self._changed:
             return frame.sequence <= self._taken
+
+    @property
+    def has_untaken(self) -> bool:
+        """Whether a frame waits to be taken."""
+        with self._changed:
+            return self._untaken()
+
+    def _fill_pins(self, frame: StampedFrame) -> None:
+        for pin in self._awaited:
+            if pin.stamp_ns in (0, frame.stamp_ns) or (
+                abs(pin.stamp_ns - frame.stamp_ns) <= pin.tolerance_ns
+            ):
+                pin.frame = frame
+        self._awaited = [pin for pin in self._awaited if pin.frame is None]
+
+    def _forget(self) -> None:
+        self._count_untaken()
+        self._frames.clear()
+        self.held_bytes = 0
 
     def _untaken(self) -> bool:
         return bool(self._frames) and self._frames[-1].sequence > self._taken

@@ -1,4 +1,8 @@
-"""Rates, latencies and stage times over the last seconds, as a DiagnosticStatus. Pure Python."""
+"""Rates, latencies, stage times and what is wrong now, as level, line and values. Pure Python.
+
+What is wrong is a condition that holds or not (a target is lost, no image comes), looked at anew
+for each message: so the level neither flickers nor outlives its cause.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from dcfst_core.track import TrackState
 
 OK, WARN, ERROR = 0, 1, 2
 # Longer than any real pipeline delay: the stamps are of another clock (a bag without /clock).
@@ -15,6 +21,10 @@ FOREIGN_CLOCK_S = 3600.0
 # Parts of a frame's way, as they are called in /diagnostics.
 LATENCY, RECEIVE, INSIDE = "stamp-to-publish", "stamp-to-receive", "receive-to-publish"
 TRACKER, OVERHEAD = "tracker", "convert and publish"
+LOSS_REMEDY = (
+    "start the camera with room for images too: FASTRTPS_DEFAULT_PROFILES_FILE and "
+    "FASTDDS_DEFAULT_PROFILES_FILE = config/fastdds_images.xml, or let it publish reliable"
+)
 
 
 def status_name(node_name: str) -> str:
@@ -47,6 +57,12 @@ class RateMeter:
             span = min(self.window_s, self._clock() - self._started)
             return len(self._times) / span if span > 0 else 0.0
 
+    def count(self) -> int:
+        """Events within the window."""
+        with self._lock:
+            self._expire()
+            return len(self._times)
+
     def silent_s(self) -> float:
         """Seconds since the last event, or since the start."""
         with self._lock:
@@ -73,12 +89,27 @@ class Limits:
     output_rate_warn_hz: float
 
 
+@dataclass(frozen=True)
+class Situation:
+    """What the node is about: `activity` is unconfigured, inactive, paused or active."""
+
+    activity: str = "active"
+    states: dict[str, TrackState] = field(default_factory=dict)
+
+
 class Health:
-    """What the node knows of its own speed; thread-safe."""
+    """What the node knows of its own speed and troubles; thread-safe.
+
+    `silence`: that no image comes, and why; empty while they do. `fault`: what keeps the node from
+    its work: an image that cannot be read, weights that cannot be loaded; empty without one.
+    """
 
     def __init__(self, window: int = 150, clock: Callable[[], float] = time.monotonic) -> None:
         self.received = RateMeter(clock=clock)
         self.published = RateMeter(clock=clock)
+        self.lost = RateMeter(clock=clock)
+        self.silence = ""
+        self.fault = ""
         self._parts_ms: dict[str, deque[float]] = {
             name: deque(maxlen=window) for name in (LATENCY, RECEIVE, INSIDE, TRACKER, OVERHEAD)
         }
@@ -119,7 +150,21 @@ class Health:
         with self._lock:
             self._errors.append((self._clock(), text))
 
-    def judge(self, limits: Limits, tracking: bool) -> tuple[int, str, dict[str, str]]:
+    def note_fault(self, text: str) -> None:
+        """Something keeps the node from its work: an image that cannot be read, bad weights."""
+        self.fault = text
+        self.add_error(text)
+
+    def note_works(self) -> None:
+        """It works again: an image was used."""
+        self.fault = ""
+
+    def note_lost_images(self, count: int) -> None:
+        """The middleware says it lost so many."""
+        for _ in range(count):
+            self.lost.tick()
+
+    def judge(self, limits: Limits, situation: Situation) -> tuple[int, str, dict[str, str]]:
         """Level (0 ok, 1 warn, 2 error), one line, and the values to show."""
         with self._lock:
             parts = {name: list(values) for name, values in self._parts_ms.items()}
@@ -128,30 +173,55 @@ class Health:
             "input rate (Hz)": f"{self.received.hz():.1f}",
             "output rate (Hz)": f"{self.published.hz():.1f}",
             "images received": str(self.received.total),
+            "images lost by the middleware": str(self.lost.total),
             "frames processed": str(self.published.total),
             "last error": errors[0][1] if errors else "",
             "seconds since last error": f"{self._clock() - errors[0][0]:.0f}" if errors else "",
         }
-        problems: list[tuple[int, str]] = []
         for name, times in parts.items():
             if times:
                 values[f"{name} p50 (ms)"] = f"{statistics.median(times):.2f}"
                 values[f"{name} p95 (ms)"] = f"{percentile(times, 0.95):.2f}"
-        if parts[LATENCY]:
-            problems += self._judge_latency(parts[LATENCY], values, limits, tracking)
         values.update({f"stage {name} (ms)": f"{ms:.1f}" for name, ms in stages.items()})
-        rate = self.published.hz()
-        if tracking and 0 < rate < limits.output_rate_warn_hz:
-            problems.append((WARN, f"only {rate:.1f} frames/s processed"))
-        if errors and self._clock() - errors[0][0] < self.received.window_s:
-            problems.append((WARN, errors[0][1]))
+        problems = self._problems(situation)
+        tracking = bool(situation.states)
+        late = self._judge_latency(parts[LATENCY], values, limits, tracking)
+        if situation.activity == "active" and not self.silence:
+            problems += late
+            rate = self.published.hz()
+            if tracking and 0 < rate < limits.output_rate_warn_hz:
+                problems.append((WARN, f"only {rate:.1f} frames/s processed"))
         if not problems:
-            return OK, "tracking" if tracking else "waiting for a box", values
-        return max(level for level, _ in problems), "; ".join(text for _, text in problems), values
+            return OK, _calm(situation), values
+        problems.sort(key=lambda problem: -problem[0])
+        return problems[0][0], "; ".join(text for _, text in problems), values
+
+    def _problems(self, situation: Situation) -> list[tuple[int, str]]:
+        """What is wrong with targets and inputs."""
+        problems: list[tuple[int, str]] = []
+        if situation.activity == "paused":
+            return [(WARN, "paused: targets are kept, ~/enable goes on")]
+        if self.fault:
+            problems.append((ERROR if situation.activity == "unconfigured" else WARN, self.fault))
+        if situation.activity != "active":
+            return problems
+        for level, state in ((ERROR, TrackState.LOST), (WARN, TrackState.UNCERTAIN)):
+            names = sorted(name for name, held in situation.states.items() if held is state)
+            if names:
+                problems.append((level, f"{state.value}: {', '.join(names)}"))
+        if self.silence:
+            problems.append((WARN, self.silence))
+        lost = self.lost.count()
+        if lost:
+            share = f"{lost} of the last {lost + self.received.count()} images"
+            problems.append((WARN, f"the middleware lost {share}: {LOSS_REMEDY}"))
+        return problems
 
     def _judge_latency(
         self, latency: list[float], values: dict[str, str], limits: Limits, tracking: bool
     ) -> list[tuple[int, str]]:
+        if not latency:
+            return []
         median = statistics.median(latency)
         if abs(median) > FOREIGN_CLOCK_S * 1e3 or median < -50.0:
             values["stamp clock"] = "differs from this node's clock: latency is not meaningful"
@@ -163,6 +233,13 @@ class Health:
         if 0 < limits.latency_warn_ms < median:
             return [(WARN, f"latency {median:.0f} ms")]
         return []
+
+
+def _calm(situation: Situation) -> str:
+    """One line when nothing is wrong."""
+    if situation.activity != "active":
+        return situation.activity
+    return "tracking" if situation.states else "waiting for a box"
 
 
 def percentile(values: list[float], share: float) -> float:

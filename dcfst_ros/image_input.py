@@ -5,27 +5,33 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind
 from sensor_msgs.msg import CompressedImage, Image
 
 from dcfst_core.media.image_messages import stamp_to_ns
+from dcfst_ros.compatibility import subscribe
 from dcfst_ros.frame_buffer import FrameBuffer
-from dcfst_ros.health import Health
+from dcfst_ros.health import LOSS_REMEDY, Health
 from dcfst_ros.parameters import NodeSettings
 from dcfst_ros.qos import choose_reliability, describe_publishers, image_qos
 
 MESSAGES = {"raw": Image, "compressed": CompressedImage}
-WARN_EVERY_S = 5.0
+WARN_EVERY_S, LOSS_EVERY_S = 5.0, 60.0
 
 
-def image_topic(node: Node, transport: str) -> str:
-    """The full topic name for a transport; remapping `image` moves the compressed one too."""
+def image_topic(node: Node, transport: str, remapped: bool = True) -> str:
+    """The full topic name for a transport; remapping `image` moves the compressed one too.
+
+    `remapped` False: the name it would have without remaps.
+    """
+    plain = f"{node.get_namespace().rstrip('/')}/image"
+    if not remapped:
+        return plain if transport == "raw" else f"{plain}/compressed"
     if transport == "raw":
         return node.resolve_topic_name("image")
     own = node.resolve_topic_name("image/compressed")
-    unremapped = f"{node.get_namespace().rstrip('/')}/image/compressed"
+    unremapped = f"{plain}/compressed"
     return own if own != unremapped else node.resolve_topic_name("image") + "/compressed"
 
 
@@ -64,6 +70,7 @@ class ImageInput:
 
     def close(self) -> None:
         """End the subscription."""
+        self._health.silence = ""
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = self._reliability = None
@@ -71,14 +78,14 @@ class ImageInput:
     def _subscribe(self, reliability: Any, publishers: str) -> None:
         self.close()
         self._reliability = reliability
-        self._subscription = self._node.create_subscription(
+        self._subscription = subscribe(
+            self._node,
             self._message_type,
             self.topic,
             self._on_image,
             image_qos(reliability, self._settings.image_queue_depth),
-            event_callbacks=SubscriptionEventCallbacks(
-                incompatible_qos=self._on_incompatible_qos, use_default_callbacks=False
-            ),
+            incompatible_qos=self._on_incompatible_qos,
+            message_lost=self._on_message_lost,
         )
         self._node.get_logger().info(
             f"subscribed to {self.topic} ({reliability.name.lower()}); {publishers}"
@@ -103,16 +110,26 @@ class ImageInput:
             "auto or best_effort"
         )
 
+    def _on_message_lost(self, event: Any) -> None:
+        self._health.note_lost_images(event.total_count_change)
+        self._node.get_logger().warning(
+            f"the middleware lost {event.total_count} images of {self.topic} so far: "
+            f"{LOSS_REMEDY}",
+            throttle_duration_sec=LOSS_EVERY_S,
+        )
+
     def _warn_if_silent(self, publishers: list[Any]) -> None:
         now = time.monotonic()
         silent_s = min(self._health.received.silent_s(), now - self._started_s)
         if not 0 < self.timeout_s <= silent_s:
+            self._health.silence = ""
             return
+        why = f"{describe_publishers(publishers)}{self._hint(publishers)}"
+        self._health.silence = f"no image on {self.topic}: {why}"
         if now - self._last_warning_s < max(self.timeout_s, WARN_EVERY_S):
             return
         self._last_warning_s = now
-        text = f"no image on {self.topic} for {silent_s:.0f} s: {describe_publishers(publishers)}"
-        text += self._hint(publishers)
+        text = f"no image on {self.topic} for {silent_s:.0f} s: {why}"
         self._health.add_error(text)
         self._node.get_logger().warning(text)
 
@@ -125,8 +142,16 @@ class ImageInput:
         if publishers:
             return ". They are there but silent, or on another ROS_DOMAIN_ID or network"
         topics = self._node.get_topic_names_and_types()
-        images = [name for name, types in topics if "sensor_msgs/msg/Image" in types]
+        images = [name for name, types in topics if wanted in types]
         images = [n for n in images if n != self.topic and "/debug_image" not in n]
-        example = images[0] if images else "/camera/image_raw"
-        there = f"Image topics there are: {', '.join(images)}" if images else "No images at all"
-        return f". {there}. Remap with: --ros-args -r image:={example}"
+        if not images:
+            hint = f". Nobody publishes {wanted}: is the camera started, on this ROS_DOMAIN_ID?"
+            own = image_topic(self._node, self._settings.image_transport, remapped=False)
+            if self.topic == own:
+                hint += " Its topic is given with --ros-args -r image:=/camera/image_raw"
+            return hint
+        base = images[0].removesuffix("/compressed") if "Compressed" in wanted else images[0]
+        return (
+            f". Topics of that type: {', '.join(images)}. To take the first: "
+            f"--ros-args -r image:={base}, or image_topic:={base} with launch"
+        )

@@ -6,7 +6,6 @@ import time
 import traceback
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -19,15 +18,9 @@ from dcfst_ros.conversions import make_detection
 from dcfst_ros.health import Health
 from dcfst_ros.parameters import NodeSettings
 from dcfst_ros.prediction import ConstantVelocity
-from dcfst_ros.qos import state_qos
-from dcfst_ros.session_events import FrameResult, InitReport, InitRequest
+from dcfst_ros.session_events import FrameResult, InitReport, InitRequest, TargetReport
+from dcfst_ros.target_status import TargetStatus
 
-STATE_LEVELS = {
-    TrackState.IDLE: DiagnosticStatus.OK,
-    TrackState.TRACKING: DiagnosticStatus.OK,
-    TrackState.UNCERTAIN: DiagnosticStatus.WARN,
-    TrackState.LOST: DiagnosticStatus.ERROR,
-}
 TRACK_DEPTH = 10
 WARN_EVERY_S = 5.0
 
@@ -41,7 +34,7 @@ class TrackOutputs:
         self._health = health
         self._track = node.create_lifecycle_publisher(Detection2D, "~/track", TRACK_DEPTH)
         self._tracks = node.create_lifecycle_publisher(Detection2DArray, "~/tracks", TRACK_DEPTH)
-        self._state = node.create_lifecycle_publisher(DiagnosticStatus, "~/state", state_qos())
+        self.status = TargetStatus(node)
         self._predicted = node.create_lifecycle_publisher(
             Detection2D, "~/track_predicted", TRACK_DEPTH
         )
@@ -49,16 +42,11 @@ class TrackOutputs:
         self._debug = node.create_lifecycle_publisher(Image, "~/debug_image", 1)
         self._last_debug_s = 0.0
         self._loggers: dict[str, Any] = {}
-        self._publishers = (
-            self._track,
-            self._tracks,
-            self._state,
-            self._debug,
-            self._predicted,
-        )
+        self._publishers = (self._track, self._tracks, self._debug, self._predicted)
 
     def destroy(self) -> None:
         """Take the topics away."""
+        self.status.destroy()
         for publisher in self._publishers:
             self._node.destroy_publisher(publisher)
 
@@ -70,31 +58,28 @@ class TrackOutputs:
     def on_result(self, result: FrameResult) -> None:
         """Publish one frame's targets: those seen now, never a stale box."""
         header = result.frame.message.header
+        self._health.note_works()
+        self._publish_tracks(header, result)
         if result.tracks:
-            self._publish_tracks(header, result)
+            self._publish_predicted(header, result)
+            self._note_times(result)
         if result.frame_rgb is not None and self.wants_debug():
             self._last_debug_s = time.monotonic()
             self._debug.publish(self._overlay(header, result))
 
-    def on_state(self, target_id: str, state: TrackState, score: float, stamp_ns: int) -> None:
+    def on_state(self, report: TargetReport) -> None:
         """Publish a target's new state, latched."""
-        self.publish_state(target_id, state, score=f"{score:.4f}", stamp=stamp_text(stamp_ns))
-        self._node.get_logger().info(f"{target_id}: {state.value} (score {score:.2f})")
-
-    def publish_state(self, target_id: str, state: TrackState, **values: str) -> None:
-        """One DiagnosticStatus: name = target, message = state."""
-        self._state.publish(
-            DiagnosticStatus(
-                level=STATE_LEVELS[state],
-                name=target_id,
-                message=state.value,
-                hardware_id=self._node.get_fully_qualified_name(),
-                values=[KeyValue(key=key, value=value) for key, value in values.items()],
-            )
-        )
+        if not self._node.context.ok():
+            return  # a signal ended ROS; there is nobody to tell
+        self.status.state(report)
+        if report.state is not TrackState.TRACKING:
+            self._motion.forget(report.target_id)
+        why = report.reason or f"score {report.score:.2f}"
+        self._node.get_logger().info(f"{report.target_id}: {report.state.value} ({why})")
 
     def on_init(self, report: InitReport) -> None:
         """Say how long the start took, catch-up included."""
+        self.status.started(report)
         text = f"{report.request.target_id}: started in {report.duration_ms:.0f} ms"
         if report.waiting_frames:
             text += (
@@ -103,15 +88,27 @@ class TrackOutputs:
             )
         self._node.get_logger().info(text)
 
+    def on_released(self, target_id: str, why: str) -> None:
+        """Answer a release."""
+        if not self._node.context.ok():
+            return
+        self.status.released(target_id, why)
+
     def on_refused(self, request: InitRequest, reason: str) -> None:
         """Say why a box was not taken; the target held before goes on."""
-        text = f"init box for {request.target_id!r} refused: {reason}"
+        self.status.refused(request, reason)
+        what = "release of" if request.is_release else "init box for"
+        text = f"{what} {request.target_id!r} refused: {reason}"
         self._health.add_error(text)
+        # Never throttled: each box gets its answer, in the log too.
         self._node.get_logger().warning(text)
 
     def on_warning(self, topic: str, message: str) -> None:
         """A throttled warning; each topic has its own throttle."""
-        self._health.add_error(message)
+        if topic == "image":
+            self._health.note_fault(message)
+        else:
+            self._health.add_error(message)
         if topic not in self._loggers:  # a logger object remembers what it throttles
             self._loggers[topic] = self._node.get_logger().get_child(topic)
         self._loggers[topic].warning(message, throttle_duration_sec=WARN_EVERY_S)
@@ -119,8 +116,8 @@ class TrackOutputs:
     def on_error(self, error: Exception) -> None:
         """Something unforeseen on the tracking thread: report it and go on."""
         if not self._node.context.ok():
-            return  # a signal ended ROS while a frame was in work; there is nobody to tell
-        self._health.add_error(f"{type(error).__name__}: {error}")
+            return
+        self._health.note_fault(f"{type(error).__name__}: {error}")
         self._node.get_logger().error(
             "".join(traceback.format_exception(error)), throttle_duration_sec=WARN_EVERY_S
         )
@@ -135,7 +132,8 @@ class TrackOutputs:
             self._track.publish(detection)
         # Also when empty: "looked, and saw nothing" is news for whoever follows frame by frame.
         self._tracks.publish(Detection2DArray(header=header, detections=seen))
-        self._publish_predicted(header, result)
+
+    def _note_times(self, result: FrameResult) -> None:
         now_ns = self._node.get_clock().now().nanoseconds
         stamp_ns = result.frame.stamp_ns
         inside_ms = (time.monotonic_ns() - result.frame.arrival_ns) / 1e6
@@ -178,8 +176,3 @@ class TrackOutputs:
         return rgb_to_image(
             draw_tracks(result.frame_rgb, result.tracks, note), Image(header=header)
         )
-
-
-def stamp_text(stamp_ns: int) -> str:
-    """Seconds with nanoseconds, as `ros2 topic echo` users write stamps."""
-    return f"{stamp_ns // 1_000_000_000}.{stamp_ns % 1_000_000_000:09d}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from rcl_interfaces.msg import (
@@ -72,7 +72,11 @@ def judge_change(
     configured: bool,
 ) -> SetParametersResult:
     """Accept or refuse a change of parameters, with the reason."""
-    ours = [change for change in changes if change.name in declared]
+    ours = [
+        change
+        for change in changes
+        if change.name in declared and change.value != current[change.name]
+    ]
     for change in ours:
         if configured and not declared[change.name].live:
             return SetParametersResult(
@@ -85,6 +89,17 @@ def judge_change(
     except (ValueError, TypeError) as error:
         return SetParametersResult(successful=False, reason=str(error))
     return SetParametersResult(successful=True)
+
+
+def preset_changes(
+    declared: dict[str, Parameter], explicit: Collection[str], name: str
+) -> dict[str, Any]:
+    """What a preset gives the tracker's parameters that nobody has set explicitly."""
+    return {
+        parameter.name: parameter.default
+        for parameter in tracker_parameters(preset(name))
+        if parameter.name in declared and parameter.name not in explicit
+    }
 
 
 def _declare(node: Node, parameter: Parameter, declared: dict[str, Parameter]) -> None:

@@ -10,88 +10,70 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
-from dcfst_core.tracking.config import TrackerConfig, check_option, option
+from dcfst_core.tracking.config import TrackerConfig
+from dcfst_core.tracking.options import checked_option, option
+from dcfst_ros.image_conversion import CHOICES
+from dcfst_ros.launching import ARGUMENTS
 
 TRACKER_PREFIX = "tracker."
-PRESETS = ("default", "paper", "fast")
-
-# Read anew on every frame, so they may change while the node runs. The others shape what is built
-# on configure: the network, the sampling grid, the subscriptions.
-LIVE_TRACKER_FIELDS = frozenset(
-    {
-        "regularization",
-        "learning_rate",
-        "update_interval",
-        "hard_negative_threshold",
-        "fading_threshold",
-        "urgent_learning_rate",
-        "window_strength",
-        "uncertain_window_strength",
-        "subgrid_peak",
-        "box_refinement",
-        "box_refinement_iter",
-        "box_refinement_step_length",
-        "num_averaged",
-        "size_update_rate",
-        "reach",
-        "uncertain_threshold",
-        "target_not_found_threshold",
-        "lost_after",
-        "reaccept_threshold",
-        "reaccept_likeness",
-        "reaccept_frames",
-        "lost_search_tiles",
-    }
-)
-LIVE_NODE_FIELDS = frozenset(
-    {
-        "publish_uncertain",
-        "catch_up_frames",
-        "init_patience_s",
-        "init_stamp_tolerance_s",
-        "max_targets",
-        "no_image_timeout_s",
-        "debug_image_max_rate_hz",
-        "latency_warn_ms",
-        "latency_error_ms",
-        "output_rate_warn_hz",
-    }
-)
+PRESETS = ("default", "paper", "released", "fast")
 
 
 @dataclass(frozen=True)
 class NodeSettings:
     """Settings of the tracker node itself; units are in the names."""
 
-    weights: str = option("", "weights file (.safetensors); empty = the one in the package")
+    weights: str = option(
+        "", "weights file (.safetensors); empty = the one in the package", live=False
+    )
     device: str = option(
-        "auto", "auto = CUDA if there is one, else cpu; or cpu, cuda, cuda:1, ..."
+        "auto", "auto = CUDA if there is one, else cpu; or cpu, cuda, cuda:1, ...", live=False
     )
     cpu_threads: int = option(
-        0, "threads PyTorch may use on the CPU; 0 = PyTorch's own choice", 0, 256
+        0, "threads PyTorch may use on the CPU; 0 = PyTorch's own choice", 0, 256, live=False
     )
     autostart: bool = option(
-        True, "configure and activate at start; false leaves that to a lifecycle manager"
+        True,
+        "configure and activate at start; false leaves that to a lifecycle manager",
+        live=False,
     )
-    tracker_preset: str = option("default", "the tracker.* parameters' defaults", choices=PRESETS)
+    tracker_preset: str = option(
+        "default", "the tracker.* parameters' defaults", choices=PRESETS, live=False
+    )
     image_transport: str = option(
         "raw",
         "raw = sensor_msgs/Image on `image`; compressed = CompressedImage on `image/compressed`",
         choices=("raw", "compressed"),
+        live=False,
     )
     image_reliability: str = option(
         "auto",
         "auto = reliable if every publisher of the topic offers it, else best_effort",
         choices=("auto", "reliable", "best_effort"),
+        live=False,
     )
     image_queue_depth: int = option(
         5,
         "images the middleware may hold while Python is busy; the newest still wins",
         1,
         100,
+        live=False,
+    )
+    image_conversion: str = option(
+        "auto",
+        "what turns messages into pixels; auto = cv_bridge where it works, else the own code",
+        choices=CHOICES,
+        live=False,
     )
     buffer_frames: int = option(
-        60, "received images kept for init boxes that are stamped in the past", 1, 1000
+        60, "received images kept for init boxes that are stamped in the past", 1, 1000, live=False
+    )
+    buffer_mb: int = option(
+        256,
+        "most memory of these images, MB; large ones are kept for a shorter time",
+        1,
+        65536,
+        live=False,
     )
     init_stamp_tolerance_s: float = option(
         0.005, "how far an init box's stamp may be from a buffered image's", 0.0, 1.0
@@ -107,15 +89,23 @@ class NodeSettings:
         False, "publish the last box also while a target is uncertain (not seen in this frame)"
     )
     prediction_horizon_s: float = option(
-        0.5, "farthest a box is moved into the future for ~/track_predicted", 0.0, 10.0
+        0.5, "farthest a box is moved into the future for ~/track_predicted", 0.0, 10.0, live=False
     )
     no_image_timeout_s: float = option(
         5.0, "warn when no image came for this long; 0 = never", 0.0, 3600.0
     )
+    no_image_lost_s: float = option(
+        1.0,
+        "without a usable image for this long, targets are reported as lost; 0 = never",
+        0.0,
+        3600.0,
+    )
     debug_image_max_rate_hz: float = option(
         15.0, "most debug images per second; drawn only when subscribed", 0.1, 1000.0
     )
-    diagnostics_period_s: float = option(1.0, "time between messages on /diagnostics", 0.1, 60.0)
+    diagnostics_period_s: float = option(
+        1.0, "time between messages on /diagnostics", 0.1, 60.0, live=False
+    )
     latency_warn_ms: float = option(
         300.0, "median stamp-to-publish latency above this is a warning; 0 = never", 0.0, 1e6
     )
@@ -128,7 +118,7 @@ class NodeSettings:
 
     def __post_init__(self) -> None:
         for spec in fields(self):
-            check_option(spec, getattr(self, spec.name))
+            object.__setattr__(self, spec.name, checked_option(spec, getattr(self, spec.name)))
 
 
 @dataclass(frozen=True)
@@ -161,12 +151,12 @@ def preset(name: str) -> TrackerConfig:
 
 def node_parameters() -> Iterator[Parameter]:
     """The node's own parameters."""
-    yield from _parameters(NodeSettings(), "", LIVE_NODE_FIELDS)
+    yield from _parameters(NodeSettings(), "")
 
 
 def tracker_parameters(defaults: TrackerConfig) -> Iterator[Parameter]:
     """The tracker's parameters with the defaults of one preset."""
-    yield from _parameters(defaults, TRACKER_PREFIX, LIVE_TRACKER_FIELDS)
+    yield from _parameters(defaults, TRACKER_PREFIX)
 
 
 def markdown_table(parameters: Iterator[Parameter]) -> str:
@@ -182,7 +172,7 @@ def markdown_table(parameters: Iterator[Parameter]) -> str:
     return "\n".join(lines)
 
 
-def _parameters(values: Any, prefix: str, live: frozenset[str]) -> Iterator[Parameter]:
+def _parameters(values: Any, prefix: str) -> Iterator[Parameter]:
     for spec in fields(values):
         limits = spec.metadata
         yield Parameter(
@@ -192,14 +182,15 @@ def _parameters(values: Any, prefix: str, live: frozenset[str]) -> Iterator[Para
             low=limits["low"],
             high=limits["high"],
             choices=limits["choices"],
-            live=spec.name in live,
+            live=limits["live"],
         )
 
 
 DOCUMENT = """# Parameters of `tracker_node`
 
 Made from the code: `python -m dcfst_ros.parameters > docs/ros_parameters.md`. "live" ones may
-change while the node runs; the others need `deactivate` and `cleanup` first, or a restart.
+change while the node runs; the others need `deactivate` and `cleanup` first, or a restart. What
+`ros2 param dump` writes, `ros2 param load` takes back, in every state of the node.
 
 ## The node
 
@@ -207,9 +198,17 @@ change while the node runs; the others need `deactivate` and `cleanup` first, or
 
 ## The tracker
 
-Defaults are those of `tracker_preset: default`; `paper` and `fast` have others.
+Defaults are those of `tracker_preset: default`; the other presets have others. A preset that is
+chosen before the node is configured changes those of them that nobody has set.
 
 {tracker}
+
+## The launch file
+
+`ros2 launch dcfst_ros tracker.launch.py NAME:=VALUE`; one that is not given, or empty, leaves the
+parameters file its say.
+
+{launch}
 """
 
 
@@ -218,6 +217,13 @@ def document() -> str:
     return DOCUMENT.format(
         node=markdown_table(node_parameters()),
         tracker=markdown_table(tracker_parameters(TrackerConfig.default())),
+        launch="\n".join(
+            [
+                "| argument | default | meaning |",
+                "|---|---|---|",
+                *(f"| `{n}` | {f'`{d}`' if d else ''} | {text} |" for n, d, text in ARGUMENTS),
+            ]
+        ),
     )
 
 

@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+from dcfst_ros.compatibility import discovery_on_this_machine
+from dcfst_ros.fast_dds import PROFILE_CHOICE, use_image_profile
+
 STOP_TIMEOUT_S = 60.0
-PROFILE = "fastdds_images.xml"
 
 
 def private_environment(use_profile: bool = True) -> dict[str, str]:
@@ -23,20 +25,13 @@ def private_environment(use_profile: bool = True) -> dict[str, str]:
     """
     env = dict(os.environ)
     env.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
-    env.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    profile = find_profile()
-    if use_profile and profile is not None:
-        env.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(profile))
+    for name, value in discovery_on_this_machine().items():
+        env.setdefault(name, value)
+    if use_profile:
+        use_image_profile(env)
+    else:
+        env[PROFILE_CHOICE] = "none"
     return env
-
-
-def find_profile() -> Path | None:
-    """config/fastdds_images.xml of the checkout or of the installation; None without one."""
-    package = Path(__file__).resolve().parent
-    # Installed, it is <prefix>/share/dcfst_ros beside <prefix>/lib/python3.x/site-packages.
-    roots = [package.parent, *(above / "share" / "dcfst_ros" for above in package.parents)]
-    found = [root / "config" / PROFILE for root in roots if (root / "config" / PROFILE).exists()]
-    return found[0] if found else None
 
 
 def start(

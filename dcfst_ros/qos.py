@@ -7,7 +7,7 @@ from typing import Any
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-# One topic carries all targets' states; late subscribers get this many of the last changes.
+# Room for the newest state of each target, which all come at once to a late subscriber.
 STATE_DEPTH = 100
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 
@@ -33,11 +33,18 @@ def image_qos(reliability: ReliabilityPolicy, depth: int) -> QoSProfile:
 
 
 def state_qos() -> QoSProfile:
-    """Reliable and transient local: a late subscriber learns the present state."""
+    """For subscribers of latched topics: a late one learns the present state of each target."""
+    return _transient_local(STATE_DEPTH)
+
+
+def latched_qos() -> QoSProfile:
+    """For publishers of latched topics: each replays its newest message."""
+    return _transient_local(1)
+
+
+def _transient_local(depth: int) -> QoSProfile:
     return QoSProfile(
-        depth=STATE_DEPTH,
-        reliability=RELIABLE,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL,
+        depth=depth, reliability=RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
     )
 
 

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
-from rclpy.timer import Timer
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from dcfst_core.errors import DCFSTError
 from dcfst_core.media.image_messages import stamp_to_ns
+from dcfst_ros.compatibility import steady_timer
 from dcfst_ros.health import status_name
 from dcfst_ros.plain_parameters import declare
 from dcfst_ros.qos import choose_reliability, image_qos, state_qos
@@ -49,7 +50,7 @@ class RecordNode(Node):
         self._images: Subscription | None = None
         self._reliability: ReliabilityPolicy | None = None
         self._told = 0
-        self._timer: Timer | None = None
+        self._timer: Any = None
         self.create_subscription(DiagnosticStatus, "tracker/state", self._on_state, state_qos())
         tracks = self.create_subscription(
             Detection2DArray, "tracker/tracks", self._on_tracks, self._qos
@@ -68,7 +69,7 @@ class RecordNode(Node):
             self._take_images()
 
     def _take_images(self) -> None:
-        self._timer = self.create_timer(POLL_S, self._match_publishers)
+        self._timer = steady_timer(self, POLL_S, self._match_publishers)
         self._match_publishers()
 
     def _match_publishers(self) -> None:

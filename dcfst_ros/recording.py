@@ -125,9 +125,10 @@ class TrackRecorder:
                 del self._early[next(iter(self._early))]
             return
         entry = self._pending[stamp_ns]
+        again = entry.detections is not None  # once before its box was there, and once with it
         entry.detections = detections
         entry.latency_ms = max(arrival_ns - entry.arrival_ns, 0) / 1e6
-        self.frames_tracked += 1
+        self.frames_tracked += not again
         self.latencies_ms.append(entry.latency_ms)
         self._span_ns = [*self._span_ns[:1], arrival_ns]
         answered = [stamp for stamp, p in self._pending.items() if p.detections is not None]

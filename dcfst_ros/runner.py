@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 import rclpy
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+
+from dcfst_ros.fast_dds import use_image_profile
+from dcfst_ros.interrupts import restore_signals
 
 SomeNode = TypeVar("SomeNode", bound=Node)
 
@@ -31,11 +34,6 @@ def until_stopped() -> Iterator[None]:
             raise
 
 
-def describe(text: str) -> ParameterDescriptor:
-    """A parameter descriptor with a description."""
-    return ParameterDescriptor(description=text)
-
-
 def run_node(
     make: Callable[[], SomeNode],
     work: Callable[[SomeNode], int | None],
@@ -44,14 +42,18 @@ def run_node(
 ) -> int:
     """Make a node, let it work until it is done or stopped, finish and destroy it.
 
-    Returns the exit code that `work` returns; 0 for None, and when a signal ended it.
+    Returns the exit code that `work` returns; 0 for None, and when a signal ended it. Images have
+    room in Fast DDS (see `fast_dds`); raises ProfileError for a profile that cannot be read.
     """
+    profile = use_image_profile(os.environ)
+    restore_signals()
     rclpy.init(args=args)
     node: SomeNode | None = None
     code = 0
     try:
         with until_stopped():
             node = make()
+            node.get_logger().debug(profile)
             code = work(node) or 0
     finally:
         if node is not None:
@@ -67,4 +69,4 @@ def spin(node: Node) -> None:
     executor.add_node(node)
     while rclpy.ok():
         # Not for ever: a signal just before a wait may go unnoticed by it.
-        executor.spin_once(timeout_sec=0.5)
+        executor.spin_once(timeout_sec=0.2)

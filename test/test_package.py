@@ -109,6 +109,23 @@ def test_colcon_builds_what_ros2_run_and_launch_look_for(sources: Path) -> None:
     assert str(prefix) in ament.split(":") and str(prefix / SITE) in python.split(":")
 
 
+@pytest.mark.ros
+def test_colcon_test_runs_the_tests(sources: Path) -> None:
+    pytest.importorskip("colcon_core")
+    pytest.importorskip("colcon_ros")
+    workspace = sources.parent.parent
+    colcon = [sys.executable, "-c", "from colcon_core.command import main; main()"]
+    run([*colcon, "build", "--base-paths", "src"], workspace, PYTHONDONTWRITEBYTECODE="1")
+    (sources / "test").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "conftest.py", sources)
+    shutil.copy(ROOT / "test" / "test_interrupts.py", sources / "test")
+    run([*colcon, "test", "--base-paths", "src"], workspace)
+    report = ElementTree.parse(workspace / "build" / "dcfst_ros" / "pytest.xml").getroot()
+    suite = next(report.iter("testsuite"))
+    assert int(suite.get("tests", 0)) >= 3
+    assert (suite.get("failures"), suite.get("errors")) == ("0", "0")
+
+
 def imported_packages(package: str) -> Iterator[tuple[Path, str]]:
     """Every top-level name that the modules of a package import, with its file."""
     for path in sorted((ROOT / package).rglob("*.py")):
@@ -171,6 +188,7 @@ def test_without_pytorch_the_tracker_node_names_its_python() -> None:
         "            raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n"
         "sys.meta_path.insert(0, Hide())\n"
         "from dcfst_ros.tracker_node import main\n"
+        "main()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", hide], cwd=ROOT, capture_output=True, text=True, timeout=120

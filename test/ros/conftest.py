@@ -53,11 +53,13 @@ def _bench(folder: Path, weights: Path) -> Bench:
 def running_bench(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Iterator[Bench]:
     """A bench with one tracker that serves all tests of a module."""
     made = _bench(tmp_path_factory.mktemp("bench"), weights)
-    made.start()
-    made.listen()
-    made.wait_for_image_subscriber()
-    yield made
-    made.close()
+    try:
+        made.start()
+        made.listen()
+        made.wait_for_image_subscriber()
+        yield made
+    finally:
+        made.close()
 
 
 @pytest.fixture

@@ -31,15 +31,15 @@ FAST = {
     "tracker.grid_size": 7,
     "tracker.box_refinement": False,
     "tracker.update_interval": 1000,
-    "tracker.uncertain_threshold": 0.0,
+    "tracker.lost_threshold": 0.0,
+    "tracker.tracking_threshold": 0.0,
     "cpu_threads": 1,
+    # Frames come when a test sends them; those about silence set it.
+    "no_image_lost_s": 0.0,
 }
-BLIND = {
-    "tracker.uncertain_threshold": 3.0,
-    "tracker.lost_after": 3,
-    "tracker.reaccept_threshold": 3.0,
-    "tracker.reaccept_frames": 100,
-}
+# No target is ever seen again: it is in doubt, or lost at once.
+DOUBTING = {"tracker.learning_threshold": 1.0, "tracker.tracking_threshold": 1.0}
+BLIND = {**DOUBTING, "tracker.lost_threshold": 1.0}
 WAIT_S = 180.0  # generous: importing PyTorch takes its time on a busy machine
 STOP_S = 120.0  # unloading PyTorch alone takes seconds there
 BOX = (60.0, 40.0, 40.0, 30.0)
@@ -124,6 +124,8 @@ class Bench:
         self.tracks: list[Detection2D] = []
         self.arrays: list[Detection2DArray] = []
         self.states: list[DiagnosticStatus] = []
+        self.results: list[DiagnosticStatus] = []
+        self.heartbeats: list[DiagnosticArray] = []
         self.diagnostics: list[DiagnosticArray] = []
         self._heard = False
         self._publishers: dict[str, Any] = {}
@@ -150,6 +152,8 @@ class Bench:
         """Collect everything a tracker publishes."""
         add = self.node.create_subscription
         add(DiagnosticStatus, f"{tracker}/state", self.states.append, state_qos())
+        add(DiagnosticStatus, f"{tracker}/init_result", self.results.append, state_qos())
+        add(DiagnosticArray, f"{tracker}/status", self.heartbeats.append, state_qos())
         add(Detection2D, f"{tracker}/track", self.tracks.append, 100)
         add(Detection2DArray, f"{tracker}/tracks", self.arrays.append, 100)
         add(DiagnosticArray, "/diagnostics", self._take_diagnostics, 10)
@@ -199,10 +203,13 @@ class Bench:
     ) -> None:
         """Publish an init box; waits until the tracker listens."""
         topic = f"{tracker}/init_box"
-        if topic not in self._publishers:
+        is_new = topic not in self._publishers
+        if is_new:
             self._publishers[topic] = self.node.create_publisher(Detection2D, topic, 100)
         publisher = self._publishers[topic]
         self.until(lambda: publisher.get_subscription_count() > 0, "a tracker that takes boxes")
+        if is_new:
+            self.spin(0.5)  # the other end may match a moment later, and would miss the box
         detection = Detection2D(header=header or Header(), id=target_id)
         fill_bounding_box(box, detection.bbox)
         publisher.publish(detection)
@@ -222,14 +229,34 @@ class Bench:
             answers.append(self.answer_to(stamp_ns))
         return answers
 
-    def answer_to(self, stamp_ns: int) -> Detection2DArray:
-        """The `tracks` message of one image."""
+    def answer_to(self, stamp_ns: int, seen: bool = False) -> Detection2DArray:
+        """The `tracks` message of one image, or with `seen` the first with targets in it.
+
+        An image that comes before its box is answered twice: nothing is followed yet, and then.
+        """
 
         def found() -> list[Detection2DArray]:
-            return [a for a in self.arrays if stamp_to_ns(a.header.stamp) == stamp_ns]
+            answers = [a for a in self.arrays if stamp_to_ns(a.header.stamp) == stamp_ns]
+            return [a for a in answers if a.detections or not seen]
 
         self.until(found, "an answer to the image")
         return found()[0]
+
+    def result_of(self, target_id: str = "target", text: str = "") -> DiagnosticStatus:
+        """The newest answer to a box for that id, once it says so."""
+
+        def found() -> list[DiagnosticStatus]:
+            named = [result for result in self.results if result.name == target_id]
+            return [result for result in named[-1:] if text in result.message]
+
+        self.until(found, f"the answer {text!r} to the box for {target_id!r}")
+        return found()[0]
+
+    def status_line(self) -> tuple[int, str, dict[str, str]]:
+        """Level, message and values of the newest diagnostics."""
+        status = self.diagnostics[-1].status[0]
+        values = {item.key: item.value for item in status.values}
+        return int.from_bytes(status.level, "little"), status.message, values
 
     def begin(self, frame: np.ndarray, box: tuple[float, float, float, float] = BOX) -> Header:
         """Publish a frame and its box, and wait until the target is followed."""
@@ -237,7 +264,8 @@ class Bench:
         self.wait_until_heard()
         header = self.publish_frame(frame)
         self.publish_box(box, header)
-        self.answer_to(stamp_to_ns(header.stamp))
+        self.answer_to(stamp_to_ns(header.stamp), seen=True)
+        self.result_of(text="started")
         return header
 
     def fresh(self) -> NodeProcess:
@@ -250,7 +278,10 @@ class Bench:
             lambda: sum(s.message == "idle" for s in self.states[before:]) >= count,
             f"{count} targets to be released",
         )
-        for seen in (self.states, self.tracks, self.arrays, self.diagnostics):
+        for seen in (
+            *(self.states, self.tracks, self.arrays),
+            *(self.diagnostics, self.results, self.heartbeats),
+        ):
             seen.clear()
         self.processes[0].mark_log()
         return self.processes[0]

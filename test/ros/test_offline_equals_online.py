@@ -35,7 +35,7 @@ def online(bench: Bench) -> list[Detection2DArray]:
     bench.start(parameters={"weights": "", "cpu_threads": 1}, fast=False)
     bench.listen()
     header = bench.begin(FRAMES[0])
-    return [bench.answer_to(stamp_to_ns(header.stamp)), *bench.follow(FRAMES[1:])]
+    return [bench.answer_to(stamp_to_ns(header.stamp), seen=True), *bench.follow(FRAMES[1:])]
 
 
 @pytest.fixture(autouse=True)

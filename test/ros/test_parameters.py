@@ -12,8 +12,6 @@ import yaml
 
 from dcfst_core import TrackerConfig
 from dcfst_ros.parameters import (
-    LIVE_NODE_FIELDS,
-    LIVE_TRACKER_FIELDS,
     NodeSettings,
     document,
     node_parameters,
@@ -35,9 +33,12 @@ def test_every_parameter_is_explained_and_its_default_permitted() -> None:
             assert parameter.low <= parameter.default <= parameter.high
 
 
-def test_live_parameters_exist() -> None:
-    assert {f.name for f in dataclasses.fields(TrackerConfig)} >= LIVE_TRACKER_FIELDS
-    assert {f.name for f in dataclasses.fields(NodeSettings)} >= LIVE_NODE_FIELDS
+def test_the_core_says_which_of_its_settings_are_live() -> None:
+    fields = {f.name: f.metadata["live"] for f in dataclasses.fields(TrackerConfig)}
+    parameters = tracker_parameters(TrackerConfig.default())
+    assert {p.name.removeprefix("tracker."): p.live for p in parameters} == fields
+    live = {p.name for p in node_parameters() if p.live}
+    assert "max_targets" in live and not live & {"weights", "buffer_mb", "image_conversion"}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_bad_settings_name_the_parameter(values: dict[str, Any], expected: str) 
 
 def test_presets() -> None:
     assert preset("paper") == TrackerConfig.paper()
-    with pytest.raises(ValueError, match="expected one of default, paper, fast; got 'slow'"):
+    with pytest.raises(ValueError, match="default, paper, released, fast; got 'slow'"):
         preset("slow")
 
 
@@ -115,9 +116,9 @@ class TestDeclared:
     def test_a_preset_changes_the_defaults_and_overrides_win(self, declare: Any) -> None:
         from dcfst_ros.parameter_server import read_settings
 
-        node, declared = declare(tracker_preset="paper", tracker__lost_after=9)
+        node, declared = declare(tracker_preset="paper", tracker__looks=9)
         _, config = read_settings(node, declared)
-        assert config == dataclasses.replace(TrackerConfig.paper(), lost_after=9)
+        assert config == dataclasses.replace(TrackerConfig.paper(), looks=9)
 
     @pytest.mark.parametrize(
         ("overrides", "expected"),
@@ -127,7 +128,7 @@ class TestDeclared:
                 r"tracker.learning_rate: expected a float \(write 1.0",
             ),
             ({"tracker__learning_rate": 7.0}, "tracker.learning_rate: expected 0 to 1"),
-            ({"tracker_preset": "fastest"}, "expected one of default, paper, fast"),
+            ({"tracker_preset": "fastest"}, "expected one of default, paper, released, fast"),
             ({"autostart": "yes"}, "autostart: expected a bool"),
         ],
     )

@@ -76,7 +76,7 @@ def test_a_lost_target_leaves_empty_boxes_and_does_not_stop_the_player(
     recorder.stop()
     rows = list(csv.DictReader((out / "track.csv").open()))
     states = [row["state"] for row in rows]
-    assert states == ["tracking", "uncertain", "uncertain", *["lost"] * 5]
+    assert states == ["tracking", *["lost"] * 7]
     assert all((row["x"] == "") == (row["state"] != "tracking") for row in rows)
 
 

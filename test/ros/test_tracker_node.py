@@ -12,7 +12,7 @@ pytest.importorskip("vision_msgs")
 pytestmark = pytest.mark.ros
 
 from rclpy.parameter import Parameter  # noqa: E402
-from ros_bench import BLIND, BOX, FAST, WAIT_S, Bench, scene  # noqa: E402
+from ros_bench import BLIND, BOX, DOUBTING, FAST, WAIT_S, Bench, scene  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from std_srvs.srv import SetBool, Trigger  # noqa: E402
 
@@ -31,7 +31,8 @@ def core_config() -> TrackerConfig:
 def test_boxes_equal_the_librarys_bit_for_bit_and_headers_are_unchanged(shared: Bench) -> None:
     frames = [scene(i) for i in range(8)]
     header = shared.begin(frames[0])
-    answers = [shared.answer_to(stamp_to_ns(header.stamp)), *shared.follow(frames[1:])]
+    first = shared.answer_to(stamp_to_ns(header.stamp), seen=True)
+    answers = [first, *shared.follow(frames[1:])]
 
     import torch
 
@@ -97,11 +98,11 @@ def test_a_lost_target_is_not_published_as_a_detection(bench: Bench) -> None:
     bench.begin(scene(0))
     answers = bench.follow([scene(i) for i in range(1, 6)])
     assert [len(a.detections) for a in answers] == [0] * 5
-    assert bench.state_names() == ["idle", "tracking", "uncertain", "lost"]
+    assert bench.state_names() == ["idle", "tracking", "lost"]
     assert len(bench.tracks) == 1  # the init frame itself
     lost = bench.states[-1]
     values = {item.key: item.value for item in lost.values}
-    assert values["stamp"].startswith(str(answers[2].header.stamp.sec))
+    assert values["stamp"].startswith(str(answers[0].header.stamp.sec))
     assert 0.0 <= float(values["score"]) <= 1.0
 
 
@@ -120,6 +121,7 @@ def test_a_past_stamp_starts_on_its_own_frame_and_catches_up(shared: Bench) -> N
     shared.wait_for_image_subscriber()
     headers = [shared.publish_frame(scene(i)) for i in range(10)]
     shared.spin(1.0)
+    shared.arrays.clear()  # the answers before there was a target
     shared.publish_box(BOX, headers[2], "late")
     last = shared.answer_to(stamp_to_ns(headers[-1].stamp))
     stamps = [stamp_to_ns(a.header.stamp) for a in shared.arrays]
@@ -237,7 +239,7 @@ def test_a_change_of_size_releases_the_targets_with_a_warning(shared: Bench) -> 
     shared.until(lambda: shared.state_names()[-1] == "idle", "the target to be released")
     header = shared.publish_frame(scene(1, width=320, height=240))
     shared.publish_box(BOX, header)
-    assert len(shared.answer_to(stamp_to_ns(header.stamp)).detections) == 1
+    assert len(shared.answer_to(stamp_to_ns(header.stamp), seen=True).detections) == 1
 
 
 def test_two_trackers_in_two_namespaces(bench: Bench) -> None:
@@ -248,7 +250,7 @@ def test_two_trackers_in_two_namespaces(bench: Bench) -> None:
     for name in ("left", "right"):
         header = bench.publish_frame(scene(0), f"/{name}/image")
         bench.publish_box(BOX, header, name, tracker=f"/{name}/tracker")
-        answer = bench.answer_to(stamp_to_ns(header.stamp))
+        answer = bench.answer_to(stamp_to_ns(header.stamp), seen=True)
         assert [d.id for d in answer.detections] == [name]
     assert not bench.state_names("target")[2:]  # one idle each, nothing crossed over
 
@@ -322,10 +324,11 @@ def test_live_parameters_change_and_bad_ones_are_refused(shared: Bench) -> None:
     refused, reason = change("image_reliability", "perhaps")
     assert not refused
     try:
-        assert change("tracker.uncertain_threshold", 3.0) == (True, "")
+        for name, value in DOUBTING.items():
+            assert change(name, value) == (True, "")
         answers = shared.follow([scene(1), scene(2)])
         assert len(answers[-1].detections) == 0  # the new threshold is in force
-        assert change("tracker.uncertain_threshold", 0.0)[0]
+        assert change("tracker.tracking_threshold", 0.0)[0]
         assert change("tracker.box_refinement", True) == (True, "")
 
         def is_refined() -> bool:
@@ -335,7 +338,8 @@ def test_live_parameters_change_and_bad_ones_are_refused(shared: Bench) -> None:
 
         shared.until(is_refined, "a frame in which the box is refined")
     finally:
-        assert change("tracker.uncertain_threshold", 0.0)[0]
+        assert change("tracker.tracking_threshold", 0.0)[0]
+        assert change("tracker.learning_threshold", 0.8)[0]
         assert change("tracker.box_refinement", False)[0]
 
 
@@ -382,6 +386,6 @@ def test_a_signal_ends_the_node_cleanly_in_every_state(
 
 
 def test_states_are_what_the_core_says() -> None:
-    from dcfst_ros.outputs import STATE_LEVELS
+    from dcfst_ros.target_status import STATE_LEVELS
 
     assert set(STATE_LEVELS) == set(TrackState)

@@ -1,0 +1,95 @@
+"""Parameters as `ros2 param` sees them: dump and load, presets, in every lifecycle state."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("vision_msgs")
+pytestmark = pytest.mark.ros
+
+from lifecycle_msgs.msg import Transition  # noqa: E402
+from lifecycle_msgs.srv import ChangeState  # noqa: E402
+from rcl_interfaces.srv import GetParameters, ListParameters, SetParameters  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from ros_bench import Bench  # noqa: E402
+
+from dcfst_core import TrackerConfig  # noqa: E402
+
+
+def dump(bench: Bench) -> list[Any]:
+    """All parameters, as `ros2 param dump` asks for them."""
+    listed = bench.call(ListParameters, "/tracker/list_parameters", ListParameters.Request())
+    names = sorted(listed.result.names)
+    request = GetParameters.Request(names=names)
+    values = bench.call(GetParameters, "/tracker/get_parameters", request).values
+    return [
+        Parameter.from_parameter_msg(_message(name, value)).to_parameter_msg()
+        for name, value in zip(names, values, strict=True)
+    ]
+
+
+def _message(name: str, value: Any) -> Any:
+    from rcl_interfaces.msg import Parameter as ParameterMessage
+
+    return ParameterMessage(name=name, value=value)
+
+
+def load(bench: Bench, parameters: list[Any]) -> list[str]:
+    """Set them as `ros2 param load` does; the reasons of those that failed."""
+    request = SetParameters.Request(parameters=parameters)
+    results = bench.call(SetParameters, "/tracker/set_parameters", request).results
+    return [
+        f"{p.name}: {r.reason}"
+        for p, r in zip(parameters, results, strict=True)
+        if not r.successful
+    ]
+
+
+def change(bench: Bench, name: str, value: object) -> list[str]:
+    return load(bench, [Parameter(name, value=value).to_parameter_msg()])
+
+
+def value_of(bench: Bench, name: str) -> Any:
+    return Parameter.from_parameter_msg(next(p for p in dump(bench) if p.name == name)).value
+
+
+def transition(bench: Bench, number: int) -> None:
+    request = ChangeState.Request(transition=Transition(id=number))
+    assert bench.call(ChangeState, "/tracker/change_state", request).success
+
+
+def test_what_was_dumped_can_be_loaded_in_every_state_and_presets_have_effect(
+    bench: Bench,
+) -> None:
+    bench.start(parameters={"autostart": False, "tracker.looks": 11})
+    fast = TrackerConfig.fast()
+    # Unconfigured: a preset changes what nobody has set, and only that.
+    assert change(bench, "tracker.learning_rate", 0.5) == []
+    assert change(bench, "tracker_preset", "fast") == []
+    differing = next(
+        f.name
+        for f in dataclasses.fields(fast)
+        if getattr(fast, f.name) != getattr(TrackerConfig.default(), f.name)
+        and f.name not in ("patch_size", "grid_size", "update_interval")
+    )
+    assert value_of(bench, f"tracker.{differing}") == getattr(fast, differing)
+    assert value_of(bench, "tracker.learning_rate") == 0.5
+    assert value_of(bench, "tracker.looks") == 11
+    assert value_of(bench, "tracker.patch_size") == 96  # of the test's own parameters
+    unconfigured = dump(bench)
+    assert len(unconfigured) > 50 and load(bench, unconfigured) == []
+    transition(bench, Transition.TRANSITION_CONFIGURE)
+    assert load(bench, dump(bench)) == []
+    transition(bench, Transition.TRANSITION_ACTIVATE)
+    present = dump(bench)
+    assert load(bench, present) == []
+    assert dump(bench) == present
+    (reason,) = change(bench, "tracker_preset", "paper")
+    assert "deactivate and clean up" in reason
+    (reason,) = change(bench, "image_conversion", "perhaps")
+    assert "image_conversion" in reason
+    assert dump(bench) == present

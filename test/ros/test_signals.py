@@ -1,0 +1,51 @@
+"""Ctrl-C and SIGTERM at any time: no traceback, and the process is gone soon."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("vision_msgs")
+pytestmark = pytest.mark.ros
+
+from ros_bench import Bench, NodeProcess, scene  # noqa: E402
+
+# The bar is 2 s; the rest is for a machine on which everything waits.
+MOST_S = 4.0
+
+
+def has_loaded(node: NodeProcess, library: str) -> bool:
+    try:
+        return library in Path(f"/proc/{node.process.pid}/maps").read_text()
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_pytorch_is_loaded_ends_without_a_traceback(
+    bench: Bench, with_signal: int
+) -> None:
+    node = bench.start()
+    end_s = time.monotonic() + 60.0
+    while not has_loaded(node, "libtorch_cpu") and time.monotonic() < end_s:
+        time.sleep(0.005)
+    began_s = time.monotonic()
+    node.process.send_signal(with_signal)
+    assert node.process.wait(MOST_S) == 128 + with_signal
+    assert time.monotonic() - began_s < MOST_S
+    assert "Traceback" not in node.log and "KeyboardInterrupt" not in node.log
+
+
+@pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGTERM])
+def test_a_node_that_tracks_is_gone_soon(bench: Bench, with_signal: int) -> None:
+    node = bench.start()
+    bench.listen()
+    bench.begin(scene(0))
+    bench.publish_frame(scene(1))
+    node.process.send_signal(with_signal)
+    assert node.process.wait(MOST_S) == 0
+    assert "Traceback" not in node.log
