@@ -81,13 +81,13 @@ class TrackerConfig:
         0.25, "share of the first frame in the model, whatever comes (paper: none)", 0.0, 0.95
     )
     recent_share: float = option(
-        0.25,
+        0.4,
         "share of the newest frames in the model (paper: none); needs memory = gram",
         0.0,
         0.9,
     )
     recent_rate: float = option(
-        0.1, "delta of the newest frames' part: how soon they are forgotten", 0.0, 1.0
+        0.25, "delta of the newest frames' part: how soon they are forgotten", 0.0, 1.0
     )
     augment_first_frame: bool = option(
         True, "add flipped, rotated and blurred copies of the first frame (ATOM; paper: none)"
@@ -150,13 +150,13 @@ class TrackerConfig:
         True, "filter the refined box's size and place (paper: it is taken as it is)"
     )
     size_drift: float = option(
-        0.04, "how much a log size may change in a frame (standard deviation)", 0.001, 1.0
+        0.06, "how much a log size may change in a frame (standard deviation)", 0.001, 1.0
     )
     size_noise: float = option(
         0.06, "error of the best refined log size (standard deviation)", 0.001, 1.0
     )
     peak_noise: float = option(
-        0.05, "error of the score peak's place, in target sizes (standard deviation)", 0.0, 1.0
+        0.1, "error of the score peak's place, in target sizes (standard deviation)", 0.0, 1.0
     )
     # Judgement
     judgement: bool = option(
