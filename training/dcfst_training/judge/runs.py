@@ -116,7 +116,7 @@ def record(tracker: Tracker, case: AnnotatedClip, clip: str, group: str, kind: s
 
 def _learned(track: Track, config: TrackerConfig) -> bool:
     """Whether the tracker took this frame's evidence as usual, see `judgement.judge`."""
-    return track.state is TrackState.TRACKING and track.score >= config.learning_threshold
+    return track.state is TrackState.TRACKING and track.presence >= config.learning_threshold
 
 
 def save_verifier(metadata_path: Path, verifier: dict) -> None:
