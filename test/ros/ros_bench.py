@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from node_process import NodeProcess, ros_arguments
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
@@ -41,7 +39,6 @@ FAST = {
 DOUBTING = {"tracker.learning_threshold": 1.0, "tracker.tracking_threshold": 1.0}
 BLIND = {**DOUBTING, "tracker.lost_threshold": 1.0}
 WAIT_S = 180.0  # generous: importing PyTorch takes its time on a busy machine
-STOP_S = 120.0  # unloading PyTorch alone takes seconds there
 BOX = (60.0, 40.0, 40.0, 30.0)
 
 
@@ -53,57 +50,6 @@ def scene(index: int = 0, width: int = 160, height: int = 120) -> np.ndarray:
     x, y = int(BOX[0]) + 2 * index, int(BOX[1]) + index
     frame[y : y + 30, x : x + 40] = patch
     return frame.astype(np.uint8)
-
-
-def ros_arguments(
-    parameters: dict[str, Any], remaps: dict[str, str], extra: list[str]
-) -> list[str]:
-    """Command line arguments as a user would write them."""
-    arguments = ["--ros-args", *extra]
-    for name, value in parameters.items():
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        quoted = f"'{text}'" if isinstance(value, str) else text
-        arguments += ["-p", f"{name}:={quoted}"]
-    for old, new in remaps.items():
-        arguments += ["-r", f"{old}:={new}"]
-    return arguments
-
-
-class NodeProcess:
-    """One node in its own process, with its log in a file."""
-
-    def __init__(self, module: str, arguments: list[str], env: dict[str, str], log: Path) -> None:
-        self.log_path = log
-        self._log_start = 0
-        self._log = open(log, "w")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", f"dcfst_ros.{module}", *arguments],
-            env=env,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
-
-    @property
-    def log(self) -> str:
-        """What the node wrote so far, or since `mark_log`."""
-        return self.log_path.read_text()[self._log_start :]
-
-    def mark_log(self) -> None:
-        """Look only at what is logged from here on."""
-        self._log_start = len(self.log_path.read_text())
-
-    def stop(self, with_signal: int = signal.SIGINT) -> int:
-        """Signal and wait; the exit code."""
-        if self.process.poll() is None:
-            self.process.send_signal(with_signal)
-        try:
-            code = self.process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise AssertionError(f"did not end within {STOP_S:.0f} s:\n{self.log}") from None
-        self._log.close()
-        return code
 
 
 class Bench:

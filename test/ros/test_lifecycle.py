@@ -14,7 +14,8 @@ pytestmark = pytest.mark.ros
 
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
-from ros_bench import Bench, NodeProcess, scene  # noqa: E402
+from node_process import NodeProcess  # noqa: E402
+from ros_bench import Bench, scene  # noqa: E402
 
 CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
 ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE

@@ -15,7 +15,7 @@ from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState  # noqa: E402
 from rcl_interfaces.srv import GetParameters, ListParameters, SetParameters  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
-from ros_bench import Bench  # noqa: E402
+from ros_bench import DOUBTING, WAIT_S, Bench, scene  # noqa: E402
 
 from dcfst_core import TrackerConfig  # noqa: E402
 
@@ -93,3 +93,50 @@ def test_what_was_dumped_can_be_loaded_in_every_state_and_presets_have_effect(
     (reason,) = change(bench, "image_conversion", "perhaps")
     assert "image_conversion" in reason
     assert dump(bench) == present
+
+
+def test_live_parameters_change_and_bad_ones_are_refused(shared: Bench) -> None:
+    shared.begin(scene(0))
+
+    def set_one(name: str, value: object) -> tuple[bool, str]:
+        reasons = change(shared, name, value)
+        return not reasons, "".join(reasons)
+
+    assert not set_one("tracker.learning_rate", 7.0)[0]
+    refused, reason = set_one("tracker.grid_size", 9)
+    assert not refused and "deactivate and clean up" in reason
+    refused, reason = set_one("image_reliability", "perhaps")
+    assert not refused
+    try:
+        for name, value in DOUBTING.items():
+            assert set_one(name, value) == (True, "")
+        answers = shared.follow([scene(1), scene(2)])
+        assert len(answers[-1].detections) == 0  # the new threshold is in force
+        assert set_one("tracker.tracking_threshold", 0.0)[0]
+        assert set_one("tracker.box_refinement", True) == (True, "")
+
+        def is_refined() -> bool:
+            shared.follow([scene(3)])
+            told = [item for array in shared.diagnostics for item in array.status[0].values]
+            return "stage refine (ms)" in {item.key for item in told}
+
+        shared.until(is_refined, "a frame in which the box is refined")
+    finally:
+        assert set_one("tracker.tracking_threshold", 0.0)[0]
+        assert set_one("tracker.learning_threshold", 0.8)[0]
+        assert set_one("tracker.box_refinement", False)[0]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"tracker.learning_rate": 7.0}, "tracker.learning_rate"),
+        ({"weights": "/nowhere/w.safetensors"}, "expected a weights file at /nowhere"),
+    ],
+)
+def test_a_bad_start_parameter_ends_the_node_with_its_name(
+    bench: Bench, parameters: dict[str, object], expected: str
+) -> None:
+    node = bench.start(parameters=parameters)
+    assert node.process.wait(WAIT_S) != 0
+    assert expected in node.log

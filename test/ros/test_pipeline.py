@@ -14,7 +14,8 @@ pytest.importorskip("vision_msgs")
 pytestmark = pytest.mark.ros
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
-from ros_bench import BLIND, BOX, WAIT_S, Bench, NodeProcess, scene  # noqa: E402
+from node_process import NodeProcess  # noqa: E402
+from ros_bench import BLIND, BOX, WAIT_S, Bench, scene  # noqa: E402
 
 from dcfst_core.media.video import VideoWriter, open_frames  # noqa: E402
 

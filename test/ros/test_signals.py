@@ -12,7 +12,8 @@ pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 pytestmark = pytest.mark.ros
 
-from ros_bench import Bench, NodeProcess, scene  # noqa: E402
+from node_process import NodeProcess  # noqa: E402
+from ros_bench import Bench, scene  # noqa: E402
 
 # The bar is 2 s; the rest is for a machine on which everything waits.
 MOST_S = 4.0
@@ -48,4 +49,31 @@ def test_a_node_that_tracks_is_gone_soon(bench: Bench, with_signal: int) -> None
     bench.publish_frame(scene(1))
     node.process.send_signal(with_signal)
     assert node.process.wait(MOST_S) == 0
+    assert "Traceback" not in node.log
+
+
+@pytest.mark.parametrize(
+    ("state", "with_signal"),
+    [
+        ("unconfigured", signal.SIGTERM),
+        ("active", signal.SIGINT),
+        ("tracking", signal.SIGINT),
+        ("tracking", signal.SIGTERM),
+    ],
+)
+def test_a_signal_ends_the_node_cleanly_in_every_state(
+    bench: Bench, state: str, with_signal: int
+) -> None:
+    node = bench.start(parameters={"autostart": state != "unconfigured"})
+    bench.listen()
+    if state == "tracking":
+        bench.begin(scene(0))
+        bench.publish_frame(scene(1))
+    elif state == "active":
+        bench.until(lambda: "waiting for images" in node.log, "an active node")
+    else:
+        bench.until(
+            lambda: "tracker" in bench.node.get_node_names(), "the node to appear in the graph"
+        )
+    assert node.stop(with_signal) == 0
     assert "Traceback" not in node.log

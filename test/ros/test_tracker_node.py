@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 import numpy as np
 import pytest
 
@@ -11,8 +9,7 @@ pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 pytestmark = pytest.mark.ros
 
-from rclpy.parameter import Parameter  # noqa: E402
-from ros_bench import BLIND, BOX, DOUBTING, FAST, WAIT_S, Bench, scene  # noqa: E402
+from ros_bench import BLIND, BOX, FAST, Bench, scene  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from std_srvs.srv import SetBool, Trigger  # noqa: E402
 
@@ -147,24 +144,6 @@ def test_too_old_and_future_boxes_are_refused_and_the_target_kept(bench: Bench) 
         w == pytest.approx(BOX[2], abs=0.1) and x > 30.0
     )  # still the first target, not the refused ones
     assert bench.state_names() == ["idle", "tracking"]
-
-
-@pytest.mark.parametrize(
-    ("box", "reason"),
-    [
-        ((10.0, 10.0, float("nan"), 20.0), "finite"),
-        ((10.0, 10.0, -5.0, 20.0), "refused"),
-        ((1000.0, 10.0, 20.0, 20.0), "refused"),
-    ],
-)
-def test_boxes_that_cannot_be_tracked_are_refused(
-    shared: Bench, box: tuple[float, float, float, float], reason: str
-) -> None:
-    node = shared.processes[0]
-    shared.begin(scene(0))
-    shared.publish_box(box)
-    shared.until(lambda: "refused" in node.log and reason in node.log, "a refusal")
-    assert len(shared.follow([scene(1)])[0].detections) == 1
 
 
 def test_release_reset_replace_and_pause(shared: Bench) -> None:
@@ -304,85 +283,6 @@ def test_diagnostics_say_rates_latency_stages_and_state(bench: Bench) -> None:
     assert float(found["stage trunk (ms)"]) > 0
     assert found["device"].startswith("cpu") and found["state of target"] == "tracking"
     assert found["last error"] == ""
-
-
-def test_live_parameters_change_and_bad_ones_are_refused(shared: Bench) -> None:
-    from rcl_interfaces.srv import SetParameters
-
-    shared.begin(scene(0))
-
-    def change(name: str, value: object) -> tuple[bool, str]:
-        request = SetParameters.Request(
-            parameters=[Parameter(name, value=value).to_parameter_msg()]
-        )
-        (result,) = shared.call(SetParameters, "/tracker/set_parameters", request).results
-        return result.successful, result.reason
-
-    assert not change("tracker.learning_rate", 7.0)[0]
-    refused, reason = change("tracker.grid_size", 9)
-    assert not refused and "deactivate and clean up" in reason
-    refused, reason = change("image_reliability", "perhaps")
-    assert not refused
-    try:
-        for name, value in DOUBTING.items():
-            assert change(name, value) == (True, "")
-        answers = shared.follow([scene(1), scene(2)])
-        assert len(answers[-1].detections) == 0  # the new threshold is in force
-        assert change("tracker.tracking_threshold", 0.0)[0]
-        assert change("tracker.box_refinement", True) == (True, "")
-
-        def is_refined() -> bool:
-            shared.follow([scene(3)])
-            told = [item for array in shared.diagnostics for item in array.status[0].values]
-            return "stage refine (ms)" in {item.key for item in told}
-
-        shared.until(is_refined, "a frame in which the box is refined")
-    finally:
-        assert change("tracker.tracking_threshold", 0.0)[0]
-        assert change("tracker.learning_threshold", 0.8)[0]
-        assert change("tracker.box_refinement", False)[0]
-
-
-@pytest.mark.parametrize(
-    ("parameters", "expected"),
-    [
-        ({"tracker.learning_rate": 7.0}, "tracker.learning_rate"),
-        ({"weights": "/nowhere/w.safetensors"}, "expected a weights file at /nowhere"),
-    ],
-)
-def test_a_bad_start_parameter_ends_the_node_with_its_name(
-    bench: Bench, parameters: dict[str, object], expected: str
-) -> None:
-    node = bench.start(parameters=parameters)
-    assert node.process.wait(WAIT_S) != 0
-    assert expected in node.log
-
-
-@pytest.mark.parametrize(
-    ("state", "with_signal"),
-    [
-        ("unconfigured", signal.SIGTERM),
-        ("active", signal.SIGINT),
-        ("tracking", signal.SIGINT),
-        ("tracking", signal.SIGTERM),
-    ],
-)
-def test_a_signal_ends_the_node_cleanly_in_every_state(
-    bench: Bench, state: str, with_signal: int
-) -> None:
-    node = bench.start(parameters={"autostart": state != "unconfigured"})
-    bench.listen()
-    if state == "tracking":
-        bench.begin(scene(0))
-        bench.publish_frame(scene(1))
-    elif state == "active":
-        bench.until(lambda: "waiting for images" in node.log, "an active node")
-    else:
-        bench.until(
-            lambda: "tracker" in bench.node.get_node_names(), "the node to appear in the graph"
-        )
-    assert node.stop(with_signal) == 0
-    assert "Traceback" not in node.log
 
 
 def test_states_are_what_the_core_says() -> None:
