@@ -17,7 +17,7 @@ def track(box: tuple[float, ...], state: str = "tracking", target_id: str = "tar
 
 def test_the_line_lies_on_the_box_and_the_frame_is_kept() -> None:
     frame = np.full((240, 320, 3), 90, np.uint8)
-    drawn = drawing.draw_track(frame, track((100.0, 80.0, 60.0, 40.0)))
+    drawn = drawing.draw_tracks(frame, [track((100.0, 80.0, 60.0, 40.0))])
     assert (frame == 90).all()
     for x, y in [(130, 80), (130, 120), (100, 100), (160, 100)]:
         assert drawn[y, x].tolist() == list(drawing.STATE_COLOURS["tracking"])
@@ -29,7 +29,7 @@ def test_the_line_lies_on_the_box_and_the_frame_is_kept() -> None:
 def test_states_differ_and_a_lost_box_is_dashed() -> None:
     frame = np.zeros((240, 320, 3), np.uint8)
     for state in ("tracking", "uncertain", "lost"):
-        drawn = drawing.draw_track(frame, track((60.0, 90.0, 200.0, 100.0), state))
+        drawn = drawing.draw_tracks(frame, [track((60.0, 90.0, 200.0, 100.0), state)])
         edge = (drawn[190, 60:260] == drawing.STATE_COLOURS[state]).all(axis=1)
         assert edge.any()
         assert edge.all() == (state != "lost")
@@ -42,14 +42,14 @@ def test_states_differ_and_a_lost_box_is_dashed() -> None:
 @pytest.mark.parametrize("state", ["tracking", "lost"])
 def test_boxes_anywhere_are_drawn_as_far_as_visible(box: tuple[float, ...], state: str) -> None:
     frame = np.zeros((240, 320, 3), np.uint8)
-    drawn = drawing.draw_track(frame, track(box, state), note="frame 7")
+    drawn = drawing.draw_tracks(frame, [track(box, state)], note="frame 7")
     assert drawn.shape == frame.shape
     assert drawn[-8:, :20].any()  # the note
 
 
 def test_a_box_that_is_not_finite_is_left_out() -> None:
     frame = np.zeros((60, 80, 3), np.uint8)
-    assert not drawing.draw_track(frame, track((np.nan, 1, 2, 3))).any()
+    assert not drawing.draw_tracks(frame, [track((np.nan, 1, 2, 3))]).any()
 
 
 def test_several_targets_are_named() -> None:
@@ -64,7 +64,7 @@ def test_several_targets_are_named() -> None:
 
 def test_wrong_frames_are_refused() -> None:
     with pytest.raises(FrameError, match=r"uint8 RGB .* got float32 \(5, 5, 3\)"):
-        drawing.draw_track(np.zeros((5, 5, 3), np.float32), track((1, 1, 2, 2)))  # type: ignore[arg-type]
+        drawing.draw_tracks(np.zeros((5, 5, 3), np.float32), [track((1, 1, 2, 2))])  # type: ignore[arg-type]
 
 
 def test_a_contact_sheet_holds_every_frame_in_reading_order() -> None:

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dcfst_core.network.backbone import STRIDE_BLOCK3, STRIDE_BLOCK4, patch_to_feature
-from dcfst_core.network.iou_net import Features, IoUNet, linear_weight
+from dcfst_core.network.embedding import Features
+from dcfst_core.network.iou_net import IoUNet, linear_weight
 from dcfst_core.network.prroi_pool import bin_means_and_slopes
 
 

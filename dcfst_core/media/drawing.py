@@ -77,17 +77,12 @@ def draw_label(frame_rgb: Frame, text: str, anchor: tuple[int, int], colour: Col
     cv2.putText(frame_rgb, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, 1, cv2.LINE_AA)
 
 
-def draw_track(frame_rgb: Frame, track: TrackLike, note: str = "") -> Frame:
-    """Return a copy of an RGB frame with one track drawn on it.
+def draw_tracks(frame_rgb: Frame, tracks: Iterable[TrackLike], note: str = "") -> Frame:
+    """Return a copy of an RGB frame (uint8, H x W x 3) with any number of tracks drawn on it.
 
     The colour tells the state; a lost target's last known box is dashed. `note` (a frame number,
     say) is written in the lower left corner.
     """
-    return draw_tracks(frame_rgb, [track], note)
-
-
-def draw_tracks(frame_rgb: Frame, tracks: Iterable[TrackLike], note: str = "") -> Frame:
-    """Return a copy of an RGB frame (uint8, H x W x 3) with any number of tracks drawn on it."""
     if frame_rgb.dtype != np.uint8 or frame_rgb.ndim != 3 or frame_rgb.shape[2] != 3:
         raise FrameError(
             f"expected a uint8 RGB frame of shape (H, W, 3); got {frame_rgb.dtype} "

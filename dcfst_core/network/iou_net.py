@@ -18,9 +18,9 @@ from dcfst_core.network.backbone import (
     STRIDE_BLOCK4,
     patch_to_feature,
 )
+from dcfst_core.network.embedding import Features
 from dcfst_core.network.prroi_pool import prroi_pool
 
-Features = tuple[Tensor, Tensor]
 WIDTH = 256
 
 

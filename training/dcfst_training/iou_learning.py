@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from dcfst_core.network.box_tensors import xywh_to_xyxy
+from dcfst_core.network.embedding import Features
 from dcfst_core.network.iou_fit import fit_predictor, predict
-from dcfst_core.network.iou_net import Features, IoUNet
+from dcfst_core.network.iou_net import IoUNet
 from dcfst_core.network.proposals import MIN_IOU
 from dcfst_training.errors import SettingsError
 from dcfst_training.losses import iou_loss

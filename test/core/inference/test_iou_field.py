@@ -9,7 +9,7 @@ from torch import Tensor
 from dcfst_core.evaluation.straightforward import StraightforwardNet
 from dcfst_core.inference.iou_field import Guide
 from dcfst_core.inference.net import InferenceNet
-from dcfst_core.network.iou_net import Features
+from dcfst_core.network.embedding import Features
 from dcfst_core.network.model import DCFSTNet
 from dcfst_core.network.prroi_pool import bin_means, bin_means_and_slopes
 from dcfst_core.network.rows import join, pick

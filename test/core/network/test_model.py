@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dcfst_core.network.iou_net import Features, IoUNet
+from dcfst_core.network.embedding import Features
+from dcfst_core.network.iou_net import IoUNet
 from dcfst_core.network.model import DCFSTNet
 
 BOXES = torch.tensor([[[100.0, 100, 160, 170], [90, 80, 150, 140], [5, 200, 60, 230]]] * 2)

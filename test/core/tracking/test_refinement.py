@@ -12,7 +12,7 @@ from dcfst_core.evaluation.straightforward import AutogradField
 from dcfst_core.inference.iou_field import Guide
 from dcfst_core.inference.net import InferenceNet
 from dcfst_core.network.box_tensors import cxcywh_to_xyxy, iou_xyxy, xywh_to_xyxy
-from dcfst_core.network.iou_net import Features
+from dcfst_core.network.embedding import Features
 from dcfst_core.network.model import DCFSTNet
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.refinement import BoxRefiner, refine_boxes
