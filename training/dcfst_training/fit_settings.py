@@ -51,6 +51,9 @@ def _read_by_lightning(arguments: Sequence[str]) -> Session:
                 help="parts of the network to take from --init_from; the others start as usual",
             )
 
+            # Without a logger Lightning writes the settings there.
+            parser.link_arguments("run", "trainer.default_root_dir")
+
         def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
             """Without Lightning's warning that the process has a command line as well."""
             self.config = parser.parse_args(args)

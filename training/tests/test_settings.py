@@ -136,13 +136,16 @@ def test_a_checkpoint_cut_short_is_named(
         assert f"checkpoint in {tmp_path / 'last.ckpt'}; the file cannot be read" in message
 
 
-def test_loggers_and_checkpoints_are_as_asked_for(debug_recipe: Path, tmp_path: Path) -> None:
+def test_loggers_and_checkpoints_are_as_asked_for(
+    debug_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def run(name: str, **settings: object) -> set[str]:
         chosen = QUICK | {"run": tmp_path / name} | settings
         main(["fit", f"--config={debug_recipe}", *flags(chosen)])
         return {item.name for item in (tmp_path / name).iterdir()} - {"session.lock"}
 
-    assert run("none", **{"trainer.logger": False}) == {"last.ckpt"}
+    monkeypatch.chdir(tmp_path)
+    assert run("none", **{"trainer.logger": False}) == {"last.ckpt", "config.yaml"}
     own = {
         "trainer.logger": "CSVLogger",
         "trainer.logger.save_dir": tmp_path / "elsewhere",
@@ -150,6 +153,7 @@ def test_loggers_and_checkpoints_are_as_asked_for(debug_recipe: Path, tmp_path: 
     }
     assert run("own", **own) == {"csv"}
     assert list((tmp_path / "elsewhere").rglob("metrics.csv"))
+    assert {item.name for item in tmp_path.iterdir()} == {"none", "own", "elsewhere"}
 
 
 def test_a_run_has_no_warning_of_its_command_line(debug_recipe: Path, tmp_path: Path) -> None:
