@@ -163,7 +163,7 @@ class TrackerConfig:
         True, "judge whether a find is the target; without, it always is (paper)", live=False
     )
     tracking_threshold: float = option(
-        0.3, "presence from which the target counts as seen: it is reported and followed", 0.0, 1.0
+        0.5, "presence from which the target counts as seen: it is reported and followed", 0.0, 1.0
     )
     lost_threshold: float = option(
         0.1, "presence below which it counts as lost and is looked for in the frame", 0.0, 1.0
@@ -175,7 +175,7 @@ class TrackerConfig:
         1000,
     )
     learning_threshold: float = option(
-        0.35, "presence from which the model and the looks learn from a frame", 0.0, 1.0
+        0.65, "presence from which the model and the looks learn from a frame", 0.0, 1.0
     )
     vanishing: float = option(
         0.01, "how often a target in view is covered or gone in the next frame", 0.0, 0.5
