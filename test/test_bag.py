@@ -192,14 +192,14 @@ def test_a_stamp_chooses_the_start_and_ids_name_the_targets(
 
 def test_several_targets(mcap: Path, follow: Any, tmp_path: Path) -> None:
     boxes = ["--init", box_text(), "--init", "5,5,30,20"]
-    assert follow(mcap, *boxes, "--set", "uncertain_threshold=0", "--quiet") == 0
+    assert follow(mcap, *boxes, "--set", "judgement=false", "--quiet") == 0
     arrays = [m for _, _, m in messages(tmp_path / "drive_tracked")["/tracker/tracks"]]
     assert all([d.id for d in a.detections] == ["1", "2"] for a in arrays)
 
 
 def test_a_lost_target_is_no_detection(mcap: Path, follow: Any, tmp_path: Path) -> None:
-    never = ["--set", "uncertain_threshold=3", "--set", "reaccept_threshold=3"]
-    never += ["--set", "lost_after=3"]
+    never = ["--set", "learning_threshold=1", "--set", "tracking_threshold=1"]
+    never += ["--set", "lost_threshold=1", "--set", "lost_after=3"]
     assert follow(mcap, "--init", box_text(), *never, "--quiet") == 0
     found = messages(tmp_path / "drive_tracked")
     assert [len(m.detections) for _, _, m in found["/tracker/tracks"]] == [1, *[0] * 7]

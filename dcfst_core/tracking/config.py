@@ -156,7 +156,7 @@ class TrackerConfig:
         0.06, "error of the best refined log size (standard deviation)", 0.001, 1.0
     )
     peak_noise: float = option(
-        0.1, "error of the score peak's place, in target sizes (standard deviation)", 0.0, 1.0
+        0.06, "error of the score peak's place, in target sizes (standard deviation)", 0.0, 1.0
     )
     # Judgement
     judgement: bool = option(

@@ -8,10 +8,11 @@ through a chain of two states, present and absent, with two hazards:
     logit p_t = verifier(evidence_t) + carry logit p'
 
 (a `carry` of 1 is Bayes' rule for independent frames; successive frames are not, and the fit finds
-how much they are worth). State and permissions follow from the presence p by three thresholds. A
-second regression says how likely the box is a good one if the find is the target; the score is the
-product: the probability that the box holds the target (IoU of at least one half). Weights, carry
-and scales are fitted by `dcfst-train judge` and come with the network's weights.
+how much they are worth; clear evidence against the target bounds what the past can say). State and
+permissions follow from the presence p by three thresholds. A second regression says how likely the
+box is a good one if the find is the target; the score is the product: the probability that the box
+holds the target (IoU of at least one half). Weights, carry and scales are fitted by `dcfst-train
+judge` and come with the network's weights.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ _FOLLOWED_ODDS = {
     TrackState.UNCERTAIN: -4.0,
     TrackState.LOST: 0.0,
 }
+# Evidence that speaks so clearly against the target is not outweighed by the past: what is covered
+# is not seen in the very frame in which that happens.
+AGAINST = -1.5
 # What it says that nothing was found where the target can be.
 NOTHING_ODDS = -3.0
 
@@ -180,7 +184,10 @@ def judge(
     if evidence is not None:
         odds, quality = verifier.odds(features(evidence, before.usual))
     prior = predicted(before.presence, config.vanishing, config.returning)
-    presence = _sigmoid(odds + verifier.carry * _logit(prior))
+    credit = verifier.carry * _logit(prior)
+    if odds <= AGAINST:
+        credit = min(credit, -AGAINST)
+    presence = _sigmoid(odds + credit)
     doubted = 0 if presence >= config.tracking_threshold else before.doubted + 1
     state = _next_state(before.state, presence, doubted, config)
     sure = state is TrackState.TRACKING and presence >= config.learning_threshold

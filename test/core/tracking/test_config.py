@@ -22,7 +22,7 @@ PRESETS = {
         ({"learning_rate": float("nan")}, r"learning_rate: expected 0.0 to 1.0, got nan"),
         ({"learning_rate": "fast"}, "learning_rate: expected float, got 'fast'"),
         ({"memory": "average"}, "memory: expected gram with update_grid_stride above 1"),
-        ({"memory": "average", "update_grid_stride": 1}, "got 1 and 0.25"),
+        ({"memory": "average", "update_grid_stride": 1}, "got 1 and 0.4"),
         ({"grid_size": 31.0}, "grid_size: expected int, got 31.0"),
         ({"grid_size": True}, "grid_size: expected int, got True"),
         ({"grid_size": 41}, "expected a grid within patch_size = 288; got 41 RoIs that span 320"),
@@ -34,10 +34,10 @@ PRESETS = {
         ({"patch_size": 290}, "patch_size: expected a multiple of 16, got 290"),
         ({"num_averaged": 11}, "num_averaged: expected at most num_proposals = 7, got 11"),
         ({"first_frame_share": 0.7, "recent_share": 0.5}, "expected a sum of at most 1, got 0.7"),
-        ({"lost_threshold": 0.6}, "lost_threshold <= tracking_threshold .*, got 0.6, 0.5, 0.5"),
+        ({"lost_threshold": 0.6}, "lost_threshold <= tracking_threshold .*, got 0.6, 0.5, 0.65"),
         (
             {"tracking_threshold": 0.9},
-            "tracking_threshold <= learning_threshold, got 0.1, 0.9, 0.5",
+            "tracking_threshold <= learning_threshold, got 0.1, 0.9, 0.65",
         ),
         ({"learning_threshold": 0.3}, "got 0.1, 0.5, 0.3"),
         (

@@ -23,6 +23,7 @@ CONFIG = TrackerConfig(
     augment_first_frame=False,
     update_interval=1,
     learning_threshold=0.5,
+    lost_after=1,
 )
 AVERAGE = replace(CONFIG, memory="average", update_grid_stride=1, recent_share=0.0)
 LOST_AT_ONCE = replace(CONFIG, lost_threshold=1.0, tracking_threshold=1.0, learning_threshold=1.0)

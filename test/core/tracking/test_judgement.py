@@ -25,6 +25,7 @@ from dcfst_core.tracking.judgement import (
 Make = Callable[..., Evidence]
 
 CONFIG = TrackerConfig(
+    lost_after=1,
     tracking_threshold=0.5,
     lost_threshold=0.1,
     learning_threshold=0.8,
@@ -76,7 +77,9 @@ def test_the_filter_adds_what_is_new_to_what_was_known(evidence: Make) -> None:
     for odds in (2.0, -1.5, -3.0, 0.5, 2.5):
         prior = (1 - 0.02) * p + 0.05 * (1 - p)
         assert predicted(p, 0.02, 0.05) == pytest.approx(prior)
-        p = sigmoid(odds + 0.7 * logit(prior))
+        credit = 0.7 * logit(prior)
+        # The past does not outweigh evidence that speaks clearly against the target.
+        p = sigmoid(odds + (min(credit, 1.5) if odds <= -1.5 else credit))
         belief = judge(belief, evidence(**{PRESENCE: odds}), made, CONFIG).belief
         assert belief.presence == pytest.approx(p)
 
@@ -166,7 +169,7 @@ def test_only_what_is_surely_seen_is_learned(
     probability: float,
     may_learn: bool,
 ) -> None:
-    before = Belief(state, 0.5, 0.5, Usual(Means(0.7, 0.8), Means(0.6, 0.7)))
+    before = Belief(state, 0.5, 0.5, usual=Usual(Means(0.7, 0.8), Means(0.6, 0.7)))
     find = saying(evidence, probability, good)
     verdict = judge(before, find, TOLD, CONFIG)
     assert verdict.may_learn is may_learn
@@ -182,9 +185,9 @@ def test_only_what_is_surely_seen_is_learned(
         (TrackState.LOST, 0.01, -0.5, TrackState.LOST, False),
         (TrackState.LOST, 0.01, 5.5, TrackState.TRACKING, True),
         (TrackState.UNCERTAIN, 0.3, -0.5, TrackState.UNCERTAIN, True),
-        (TrackState.UNCERTAIN, 0.6, -1.6, TrackState.UNCERTAIN, False),
+        (TrackState.UNCERTAIN, 0.6, -1.6, TrackState.UNCERTAIN, True),
         (TrackState.TRACKING, 0.9, -1.4, TrackState.TRACKING, True),
-        (TrackState.TRACKING, 0.999, -3.0, TrackState.TRACKING, True),
+        (TrackState.TRACKING, 0.999, -3.0, TrackState.UNCERTAIN, True),
         (TrackState.TRACKING, 0.9, -6.0, TrackState.LOST, False),
     ],
 )
@@ -203,6 +206,22 @@ def test_the_box_follows_what_is_likely_enough_for_the_state(
     verdict = judge(Belief(before, known, known), find, made, CONFIG)
     assert verdict.belief.state is state
     assert verdict.follow is follow
+
+
+def test_it_is_lost_only_after_some_frames_in_which_it_was_not_seen(evidence: Make) -> None:
+    """Until then the box follows all but what is surely something else."""
+    config = replace(CONFIG, lost_after=4)
+    belief, states, follows = Belief(), [], []
+    for probability in (0.02, 0.02, 0.9, 0.02, 0.02, 0.02, 0.02, 0.02):
+        verdict = judge(belief, saying(evidence, probability, 0.5), TOLD, config)
+        belief = verdict.belief
+        states.append(str(belief.state))
+        follows.append(verdict.follow)
+    doubt = ["uncertain"] * 3
+    assert states == ["uncertain", "uncertain", "tracking", *doubt, "lost", "lost"]
+    assert follows == [True] * 6 + [False] * 2
+    surely_not = saying(evidence, 0.01, 0.5)
+    assert not judge(Belief(TrackState.UNCERTAIN, 0.3), surely_not, TOLD, config).follow
 
 
 def test_of_several_finds_the_likeliest_is_chosen_not_the_highest(evidence: Make) -> None:

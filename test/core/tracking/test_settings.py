@@ -79,7 +79,8 @@ def test_thresholds_count_from_the_next_frame_on(tracker: Tracker, scene: Scene)
 def test_the_number_of_regions_counts_from_the_next_frame_on(
     tracker: Tracker, scene: Scene
 ) -> None:
-    lost = replace(CONFIG, lost_threshold=1.0, tracking_threshold=1.0, learning_threshold=1.0)
+    never = {"tracking_threshold": 1.0, "learning_threshold": 1.0, "lost_threshold": 1.0}
+    lost = replace(CONFIG, **never, lost_after=1)
     tracker.config = lost
     assert tracker.update(scene(64, 82)).state is TrackState.LOST
     patches: list[int] = []
@@ -94,7 +95,7 @@ def test_the_number_of_regions_counts_from_the_next_frame_on(
     "change",
     [
         {"learning_rate": 0.9},
-        {"first_frame_share": 0.75},
+        {"first_frame_share": 0.55},
         {"recent_share": 0.6},
         {"recent_rate": 0.9},
         {"regularization": 100.0},

@@ -179,9 +179,8 @@ def test_while_lost_the_last_seen_box_stands_beside_the_guess(
     assert first.last_seen_box_xywh == first.box_xywh == (60.0, 80.0, 40.0, 48.0)
     seen = tracker.update(scene(64, 82))
     assert seen.last_seen_box_xywh == seen.box_xywh != first.box_xywh
-    tracker.config = replace(
-        CONFIG, lost_threshold=1.0, tracking_threshold=1.0, learning_threshold=1.0
-    )
+    never = {"tracking_threshold": 1.0, "learning_threshold": 1.0, "lost_threshold": 1.0}
+    tracker.config = replace(CONFIG, **never, lost_after=1)
     for step in range(3):
         track = tracker.update(scene(68 + 4 * step, 84))
         assert track.state is TrackState.LOST

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcfst_core.tracking.evidence import FEATURES
-from dcfst_core.tracking.judgement import MOST_ODDS, NOTHING_ODDS, Verifier
+from dcfst_core.tracking.judgement import AGAINST, MOST_ODDS, NOTHING_ODDS, Verifier
 
 # How good a box is says nothing of whose it is: with these in it, the presence was worse on sets
 # left out of the fit.
@@ -155,7 +155,9 @@ def filtered(odds: Tensor, carry: Tensor, hazards: Hazards) -> Tensor:
     logits = []
     for step in odds.unbind(dim=1):
         prior = (1 - hazards.vanishing) * probability + hazards.returning * (1 - probability)
-        logits.append(step + carry * prior.clamp(1e-6, 1 - 1e-6).logit())
+        credit = carry * prior.clamp(1e-6, 1 - 1e-6).logit()
+        credit = torch.where(step <= AGAINST, credit.clamp(max=-AGAINST), credit)
+        logits.append(step + credit)
         probability = logits[-1].sigmoid()
     return torch.stack(logits, dim=1)
 
