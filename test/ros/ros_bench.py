@@ -13,6 +13,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from node_process import NodeProcess, ros_arguments
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -37,7 +38,7 @@ FAST = {
 }
 # No target is ever seen again: it is in doubt, or lost at once.
 DOUBTING = {"tracker.learning_threshold": 1.0, "tracker.tracking_threshold": 1.0}
-BLIND = {**DOUBTING, "tracker.lost_threshold": 1.0}
+BLIND = {**DOUBTING, "tracker.lost_threshold": 1.0, "tracker.lost_after": 1}
 WAIT_S = 180.0  # generous: importing PyTorch takes its time on a busy machine
 BOX = (60.0, 40.0, 40.0, 30.0)
 
@@ -148,6 +149,13 @@ class Bench:
         tracker: str = "/tracker",
     ) -> None:
         """Publish an init box; waits until the tracker listens."""
+        publisher = self.box_publisher(tracker)
+        detection = Detection2D(header=header or Header(), id=target_id)
+        fill_bounding_box(box, detection.bbox)
+        publisher.publish(detection)
+
+    def box_publisher(self, tracker: str = "/tracker") -> Publisher:
+        """A publisher of boxes that the tracker hears; a test on old stamps makes it before."""
         topic = f"{tracker}/init_box"
         is_new = topic not in self._publishers
         if is_new:
@@ -156,9 +164,7 @@ class Bench:
         self.until(lambda: publisher.get_subscription_count() > 0, "a tracker that takes boxes")
         if is_new:
             self.spin(0.5)  # the other end may match a moment later, and would miss the box
-        detection = Detection2D(header=header or Header(), id=target_id)
-        fill_bounding_box(box, detection.bbox)
-        publisher.publish(detection)
+        return publisher
 
     def wait_for_image_subscriber(self, topic: str = "image", count: int = 1) -> None:
         """Wait until somebody receives the images."""

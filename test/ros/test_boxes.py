@@ -50,6 +50,7 @@ def test_all_boxes_of_one_detector_message_start_on_its_frame(bench: Bench) -> N
     bench.listen()
     camera = Camera(bench)
     bench.until(lambda: len(camera.headers) > 10, "a running camera")
+    bench.box_publisher()
     header = camera.headers[-2]
     names = [f"box{i}" for i in range(8)]
     for name, box in zip(names, spread(8), strict=True):
