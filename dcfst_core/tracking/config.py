@@ -30,7 +30,7 @@ class TrackerConfig:
         live=False,
     )
     window_strength: float = option(
-        0.3, "how much a cosine window lowers scores at the region's border (paper: 0)", 0.0, 1.0
+        0.45, "how much a cosine window lowers scores at the region's border (paper: 0)", 0.0, 1.0
     )
     subgrid_peak: bool = option(
         True, "fit a Gaussian to the score peak (paper: the grid's best RoI)"
