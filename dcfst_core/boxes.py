@@ -33,13 +33,6 @@ def parse_box(text: str) -> tuple[float, float, float, float]:
     return (x, y, w, h)
 
 
-def centre_distance(a_xywh: BoxXYWH, b_xywh: BoxXYWH) -> float:
-    """Pixels between the centres of two boxes x, y, w, h."""
-    dx = a_xywh[0] + a_xywh[2] / 2 - b_xywh[0] - b_xywh[2] / 2
-    dy = a_xywh[1] + a_xywh[3] / 2 - b_xywh[1] - b_xywh[3] / 2
-    return math.hypot(dx, dy)
-
-
 def check_box(box_xywh: Sequence[float], frame_width: int, frame_height: int) -> BoxXYWH:
     """Return the box as four floats, or raise BoxError saying what is wrong with it.
 

@@ -24,7 +24,7 @@ from dcfst_core.cli.options import (
     initial_boxes,
 )
 from dcfst_core.cli.outputs import Outputs, Summary
-from dcfst_core.cli.track import step
+from dcfst_core.cli.targets import start_targets
 from dcfst_core.media.image_messages import ImageMessageError, stamp_to_ns, to_rgb
 from dcfst_core.media.output_files import check_outputs
 from dcfst_core.media.video import Frame, TimedFrame, VideoWriter
@@ -115,7 +115,7 @@ class Start:
         self.stamp_ns = stamp_to_ns(image.header.stamp)
         frame = to_rgb(image)
         began_s = time.perf_counter()
-        self.tracks = step(tracker, frame, boxes)
+        self.tracks = start_targets(tracker, frame, boxes)
         self.ms = (time.perf_counter() - began_s) * 1e3
 
 
@@ -164,7 +164,7 @@ class Passage:
     def _track(self, header: Any, time_ns: int, frame: Frame) -> None:
         if self._started:
             began_s = time.perf_counter()
-            tracks = step(self.start.tracker, frame, {})
+            tracks = list(self.start.tracker.update_all(frame).values())
             ms = (time.perf_counter() - began_s) * 1e3
         else:
             tracks, ms = self.start.tracks, self.start.ms

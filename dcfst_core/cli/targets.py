@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from dcfst_core import Track, Tracker
 from dcfst_core.boxes import BoxXYWH
 from dcfst_core.cli.options import OptionError, initial_boxes
+from dcfst_core.media.frames import Frame
 from dcfst_core.tracking.saved_target import SavedTarget, merge_targets, read_target
 
 SUFFIX = ".target"
@@ -58,7 +61,10 @@ def found_before(options: argparse.Namespace) -> dict[str, SavedTarget]:
 
 
 def start_targets(
-    tracker: Tracker, frame: Any, boxes: dict[str, BoxXYWH], saved: dict[str, SavedTarget]
+    tracker: Tracker,
+    frame: Frame,
+    boxes: dict[str, BoxXYWH],
+    saved: Mapping[str, SavedTarget] = MappingProxyType({}),
 ) -> list[Track]:
     """Give the tracker its targets on the first frame; their tracks in it.
 
@@ -67,14 +73,10 @@ def start_targets(
     twice = sorted(set(boxes) & set(saved))
     if twice:
         raise OptionError(f"--init, --find: both name {twice[0]!r}; give another --id")
-    for target_id, box in boxes.items():
-        tracker.init(frame, box, target_id)
-    if not saved:
-        return [tracker.track(target_id) for target_id in boxes]
+    tracks = [tracker.init(frame, box, target_id) for target_id, box in boxes.items()]
     for target_id, target in saved.items():
         tracker.load_target(target, target_id)
-    found = tracker.update_all(frame, only=list(saved))
-    return [tracker.track(target_id) for target_id in boxes] + list(found.values())
+    return tracks + list(tracker.update_all(frame, only=list(saved)).values())
 
 
 def save_targets(tracker: Tracker, options: argparse.Namespace) -> None:

@@ -13,8 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from dcfst_core import Track, Tracker
-from dcfst_core.boxes import BoxXYWH
+from dcfst_core import Tracker
 from dcfst_core.cli.arguments import whole_number
 from dcfst_core.cli.interrupts import between_items
 from dcfst_core.cli.options import (
@@ -33,7 +32,6 @@ from dcfst_core.cli.targets import (
 )
 from dcfst_core.media.output_files import check_outputs
 from dcfst_core.media.video import (
-    Frame,
     FrameSource,
     TimedFrame,
     VideoError,
@@ -160,13 +158,6 @@ def _release(first: TimedFrame, frame: TimedFrame) -> int:
         ]
     )
     return 1
-
-
-def step(tracker: Tracker, frame: Frame, boxes: dict[str, BoxXYWH]) -> list[Track]:
-    """Start targets on a frame where there are boxes by id, else find all targets in it."""
-    if boxes:
-        return [tracker.init(frame, box, target_id) for target_id, box in boxes.items()]
-    return list(tracker.update_all(frame).values())
 
 
 def _taken(notes: list[str]) -> list[str]:

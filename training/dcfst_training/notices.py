@@ -19,8 +19,3 @@ def warn_once(log: logging.Logger, message: str) -> None:
     if not _given[place]:
         _given[place] = 1
         log.warning("%s", message)
-
-
-def forget_warnings() -> None:
-    """Give all warnings again."""
-    _given.zero_()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcfst_core.tracking.evidence import FEATURES
-from dcfst_core.tracking.judgement import AGAINST, MOST_ODDS, NOTHING_ODDS, Verifier
+from dcfst_core.tracking.judgement import AGAINST, MOST_ODDS, NOTHING_ODDS, Verifier, predicted
 
 # How good a box is says nothing of whose it is: with these in it, the presence was worse on sets
 # left out of the fit.
@@ -154,7 +154,7 @@ def filtered(odds: Tensor, carry: Tensor, hazards: Hazards) -> Tensor:
     probability = torch.ones_like(odds[:, 0])
     logits = []
     for step in odds.unbind(dim=1):
-        prior = (1 - hazards.vanishing) * probability + hazards.returning * (1 - probability)
+        prior = predicted(probability, hazards.vanishing, hazards.returning)
         credit = carry * prior.clamp(1e-6, 1 - 1e-6).logit()
         credit = torch.where(step <= AGAINST, credit.clamp(max=-AGAINST), credit)
         logits.append(step + credit)

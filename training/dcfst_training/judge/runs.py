@@ -44,7 +44,7 @@ def judge_cases(
     for index, sequence in enumerate(sequences):
         short = truncate(sequence, frames)
         cases.append((sequence.name, sequence.group, PLAIN, short))
-        kinds = [KINDS[(index + k * 2 + k) % len(KINDS)] for k in range(kinds_per_clip)]
+        kinds = [KINDS[(index + 3 * k) % len(KINDS)] for k in range(kinds_per_clip)]
         made = absence_cases([short], kinds, [duration])
         cases += [(sequence.name, sequence.group, case.kind, case) for case in made]
     return cases
