@@ -7,6 +7,7 @@ and fused layers are decided in one place.
 from __future__ import annotations
 
 import copy
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -59,18 +60,33 @@ class InferenceNet:
         for layers in (net.reference3, net.reference4, net.test3, net.test4, net.fc3, net.fc4):
             self._half(layers)
 
+    def _exact(self) -> AbstractContextManager[None]:
+        """With `float32` on a GPU: convolutions that do not round their inputs to TF32.
+
+        PyTorch lets cuDNN do so unless told, which leaves three digits; refinement, which follows
+        gradients over many frames, makes pixels of that.
+        """
+        if self.device.type == "cuda" and self.dtype == torch.float32:
+            exact: AbstractContextManager[None] = torch.backends.cudnn.flags(
+                enabled=True, allow_tf32=False
+            )
+            return exact
+        return nullcontext()
+
     def _half(self, module: nn.Module) -> nn.Module:
         return module.to(dtype=self.dtype).to(memory_format=torch.channels_last)
 
     def trunk(self, patches: Tensor) -> Features:
         """Trunk features of normalised float32 patches (B, 3, S, S), in the working format."""
         patches = patches.to(dtype=self.dtype, memory_format=torch.channels_last)
-        blocks: Features = self._trunk(patches)
+        with self._exact():
+            blocks: Features = self._trunk(patches)
         return blocks
 
     def convolve(self, blocks: Features) -> Features:
         """Head features, float32, of trunk features."""
-        block3, block4 = self._embedding.convolve(blocks)
+        with self._exact():
+            block3, block4 = self._embedding.convolve(blocks)
         return block3.float(), block4.float()
 
     def embed(self, features: Features, grid: SampleGrid, target_wh: Tensor) -> Tensor:
@@ -89,11 +105,13 @@ class InferenceNet:
 
     def modulate(self, blocks: Features, boxes_xyxy: Tensor) -> Features:
         """Modulation vectors in float32; see `IoUNet.modulate`."""
-        return self._iou_net.modulate(blocks, boxes_xyxy)
+        with self._exact():
+            return self._iou_net.modulate(blocks, boxes_xyxy)
 
     def iou_features(self, blocks: Features) -> Features:
         """IoU-Net's test features, float32: the boxes' gradients need its resolution."""
-        features3, features4 = self._iou_net.convolve(blocks)
+        with self._exact():
+            features3, features4 = self._iou_net.convolve(blocks)
         return features3.float(), features4.float()
 
     def pool_iou(self, features: Features, boxes_xyxy: Tensor) -> Features:
