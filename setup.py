@@ -34,6 +34,7 @@ setup(
         "lz4>=4",
         "numpy>=1.26",
         "opencv-python>=4.8",
+        "pillow>=9.1",
         "pyyaml>=6",
         "rosbags>=0.11",
         "safetensors>=0.4",

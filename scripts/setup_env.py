@@ -40,6 +40,7 @@ VENV_PYTHON = os.path.join(VENV, "bin", "python")
 STAMPS = os.path.join(VENV, ".setup_done.json")
 LOG = os.path.join(VENV, "setup.log")
 ROS_ENV = os.path.join(ROOT, "scripts", "ros_env")
+LOCKS = os.path.join(ROOT, "scripts", "locks")
 
 TORCH = "torch==2.14.1 torchvision==0.29.1"
 PACKAGE_DEPENDENCIES = [
@@ -47,6 +48,7 @@ PACKAGE_DEPENDENCIES = [
     "backports.zstd>=1; python_version < '3.14'",
     "lz4>=4",
     "numpy>=1.26",
+    "pillow>=9.1",
     "pyyaml",
     "rosbags>=0.11",
     "safetensors>=0.4",
@@ -116,6 +118,11 @@ def pip_install(*requirements):
             *requirements,
         ]
     )
+
+
+def lock_path(version):
+    """The lock file for a Python, given as `3.11`."""
+    return os.path.join(LOCKS, "py{}.txt".format(version.replace(".", "")))
 
 
 def imports(module):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from dcfst_core.errors import CheckpointError
@@ -18,6 +18,7 @@ from dcfst_core.network.model import Architecture, DCFSTNet
 
 WEIGHTS_NAME = "dcfst_resnet18.safetensors"
 MAX_DIMENSIONS = 16384
+MOST_METADATA_BYTES = 2**20
 # What the JSON beside the weights tells; further fields are kept and not looked at.
 _FIELDS: dict[str, type] = {
     "architecture": dict,
@@ -70,14 +71,19 @@ def load_model(weights: str | Path | None = None, device: str | torch.device = "
     metadata = _read_metadata(path)
     architecture = _architecture(metadata, path)
     try:
+        _check_shapes(path, architecture)
         tensors = load_file(str(path))
     except (SafetensorError, OSError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
         raise CheckpointError(
             f"expected safetensors weights in {path}; the file cannot be read ({error}): "
             "it is cut short or damaged, so fetch or export it again"
         ) from error
+    for name, value in tensors.items():
+        if not bool(torch.isfinite(value).all()):
+            raise CheckpointError(f"expected finite weights in {path}; {name} holds NaN or Inf")
     model = DCFSTNet(architecture)
-    _check_tensors(tensors, model, path)
     model.load_state_dict(tensors)
     model.metadata = metadata
     return model.to(device).eval()
@@ -102,8 +108,10 @@ def _read_metadata(path: Path) -> dict[str, Any]:
     if not described.is_file():
         raise CheckpointError(f"expected {described.name} beside {path}; copy both files together")
     try:
+        if described.stat().st_size > MOST_METADATA_BYTES:
+            raise ValueError(f"more than {MOST_METADATA_BYTES >> 20} MiB of it")
         metadata = json.loads(described.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"expected JSON in {described}; got: {error}") from error
     if not isinstance(metadata, dict):
         raise CheckpointError(f"expected a JSON object in {described}; got {type(metadata)}")
@@ -140,21 +148,19 @@ def _architecture(metadata: dict[str, Any], path: Path) -> Architecture:
     return architecture
 
 
-def _check_tensors(tensors: dict[str, torch.Tensor], model: DCFSTNet, path: Path) -> None:
-    wanted = model.state_dict()
-    missing = sorted(set(wanted) - set(tensors))
-    unknown = sorted(set(tensors) - set(wanted))
+def _check_shapes(path: Path, architecture: Architecture) -> None:
+    """By the file's header alone, before memory is given to any tensor."""
+    with torch.device("meta"):
+        wanted = {k: tuple(v.shape) for k, v in DCFSTNet(architecture).state_dict().items()}
+    with safe_open(str(path), "pt") as file:
+        held = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+    missing, unknown = sorted(set(wanted) - set(held)), sorted(set(held) - set(wanted))
     if missing or unknown:
         raise CheckpointError(
             f"expected the {len(wanted)} tensors of DCFSTNet in {path}; {len(missing)} are "
             f"missing (first: {missing[:3]}) and {len(unknown)} are unknown "
             f"(first: {unknown[:3]}): these are weights of another network"
         )
-    for name, value in wanted.items():
-        if tensors[name].shape != value.shape:
-            raise CheckpointError(
-                f"expected {name} of shape {tuple(value.shape)} in {path}; "
-                f"got {tuple(tensors[name].shape)}"
-            )
-        if not bool(torch.isfinite(tensors[name]).all()):
-            raise CheckpointError(f"expected finite weights in {path}; {name} holds NaN or Inf")
+    for name, shape in wanted.items():
+        if held[name] != shape:
+            raise CheckpointError(f"expected {name} of shape {shape} in {path}; got {held[name]}")
