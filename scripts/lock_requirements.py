@@ -18,8 +18,9 @@ import sys
 
 import setup_env
 from setup_checks import SUPPORTED
+from setup_pip import ROOT, lock_path
 
-COMMENT = """# Made by scripts/lock_requirements.py for Python {version}, Linux x86_64: do not edit.
+COMMENT = """# Made by scripts/lock_requirements.py for Python {version}, Linux x86_64.
 # What `python3 scripts/setup_env.py --locked` installs.
 """
 PLATFORM = "x86_64-manylinux_2_28"
@@ -32,7 +33,7 @@ def requirements():
     for name in ("requirements.txt", "requirements-build.txt"):
         with open(os.path.join(setup_env.ROS_ENV, name)) as file:
             lines += [line.strip() for line in file if line.strip() and line[0] != "#"]
-    with open(os.path.join(setup_env.ROOT, "training", "pyproject.toml")) as file:
+    with open(os.path.join(ROOT, "training", "pyproject.toml")) as file:
         block = re.search(r"^dependencies = \[(.*?)^\]", file.read(), re.DOTALL | re.MULTILINE)
     return lines + re.findall(r'^\s*"([^"]+)"', block.group(1), re.MULTILINE)
 
@@ -61,9 +62,9 @@ def main():
         done = subprocess.run(command, input=given, stdout=subprocess.PIPE)
         if done.returncode:
             return done.returncode
-        with open(setup_env.lock_path(version), "wb") as file:
+        with open(lock_path(version), "wb") as file:
             file.write(COMMENT.format(version=version).encode() + done.stdout)
-        print(f"{setup_env.lock_path(version)}: {done.stdout.count(b'==')} releases")
+        print(f"{lock_path(version)}: {done.stdout.count(b'==')} releases")
     return 0
 
 

@@ -137,7 +137,7 @@ def compressed_to_rgb(message: Any) -> Frame:
         )
     data = np.frombuffer(message.data, dtype=np.uint8)
     flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    fault = image_fault(io.BytesIO(data)) if len(data) else "hold nothing"
+    fault = image_fault(io.BytesIO(data.tobytes())) if len(data) else "hold nothing"
     image = cv2.imdecode(data, flags) if fault is None else None
     if image is None:
         raise ImageMessageError(

@@ -13,7 +13,7 @@ import tarfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 
@@ -120,8 +120,10 @@ def _named(path: Path) -> _Named:
 
 def _look_through(pickled: BinaryIO, named: _Named) -> None:
     memo: dict[int, str | None] = {}
-    key, value = "", None
+    key: str = ""
+    value: str | None = None
     strings: list[str] = []
+    argument: Any
     for code, argument, _ in pickletools.genops(pickled):
         if "PUT" in code.name:
             memo[argument] = value
@@ -134,8 +136,9 @@ def _look_through(pickled: BinaryIO, named: _Named) -> None:
             value = key = argument
             strings.append(argument)
         elif code.name in ("GLOBAL", "INST", "STACK_GLOBAL"):
-            value = " ".join(strings[-2:]) if code.name == "STACK_GLOBAL" else argument
-            named.classes.add(value)
+            name = " ".join(strings[-2:]) if code.name == "STACK_GLOBAL" else str(argument)
+            named.classes.add(name)
+            value = name
         elif "GET" in code.name:
             value = memo.get(argument)
             if value is not None and value not in named.classes:

@@ -92,7 +92,8 @@ def test_what_robots_install_never_loads_a_pickle() -> None:
         for folder in ("dcfst_core", "dcfst_ros")
         for path in (ROOT / folder).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("torch.load", "torch.jit.load")
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("torch.load", "torch.jit.load")
     }
     assert users == {"dcfst_core/network/backbone.py"}
 

@@ -51,7 +51,9 @@ def huge_png(width: int, height: int) -> bytes:
     """A sound PNG of black pixels, a kilobyte for each megapixel."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     packer = zlib.compressobj(9)
@@ -97,7 +99,7 @@ def test_a_video_of_huge_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with open_frames(path) as source:
         assert len(list(source)) == 4
     monkeypatch.setattr(decoding, "MOST_PIXELS", 160 * 120 - 1)
-    with pytest.raises(VideoError, match="at most 19199 pixels; .* has 160 x 120"):
+    with pytest.raises(VideoError, match=r"at most 19199 pixels; .* has 160 x 120"):
         open_frames(path)
 
 
