@@ -69,7 +69,8 @@ def report(releases, lock):
     ]
     for release, fault in faults:
         mended = ", ".join(fault["fix_versions"]) or "no release yet"
-        lines.append(f"- {release['name']} {release['version']}: {fault['id']}, mended in {mended}")
+        what = f"{release['name']} {release['version']}: {fault['id']}"
+        lines.append(f"- {what}, mended in {mended}")
     if skipped:
         lines.append(f"Not answered for, so nothing is known: {len(skipped)}, first of them:")
         lines += [f"- {r['name']}: {r['skip_reason']}" for r in skipped[:5]]
