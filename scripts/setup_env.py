@@ -64,6 +64,7 @@ PACKAGE_DEPENDENCIES = [
 ]
 EXTRAS = ["rosbags-image>=0.9", "matplotlib>=3.8", "optuna>=4", "setuptools>=64"]
 TEST_TOOLS = [
+    "huggingface_hub>=0.24",
     "imageio-ffmpeg>=0.5",
     "pytest>=8",
     "pytest-timeout>=2.3",

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from dcfst_core.errors import CheckpointError
 from dcfst_core.network.foreign_weights import describe_foreign
+from dcfst_core.network.hub import locate_weights, metadata_path
 from dcfst_core.network.model import Architecture, DCFSTNet
 
 WEIGHTS_NAME = "dcfst_resnet18.safetensors"
@@ -60,13 +61,18 @@ def save_model(
     path.with_suffix(".json").write_text(json.dumps(described, indent=2) + "\n")
 
 
-def load_model(weights: str | Path | None = None, device: str | torch.device = "cpu") -> DCFSTNet:
+def load_model(
+    weights: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    revision: str | None = None,
+) -> DCFSTNet:
     """Load a network for inference, in float32.
 
-    `weights`: a .safetensors file with its .json beside it; None takes the packaged one.
-    Raises CheckpointError when a file is missing, damaged, or does not fit the network.
+    `weights`: a .safetensors file with its .json beside it, or what `hub.locate_weights` knows;
+    None takes the packaged one. Raises CheckpointError when a file is missing, damaged, or does
+    not fit the network.
     """
-    path = Path(weights) if weights is not None else default_weights_path()
+    path = locate_weights(default_weights_path() if weights is None else weights, revision)
     _check_kind(path)
     metadata = _read_metadata(path)
     architecture = _architecture(metadata, path)
@@ -91,8 +97,6 @@ def load_model(weights: str | Path | None = None, device: str | torch.device = "
 
 def _check_kind(path: Path) -> None:
     """Refuse what is no file, and what is a checkpoint of another format, with the way out."""
-    if path.is_dir():
-        raise CheckpointError(f"expected a .safetensors file; {path} is a folder")
     if not path.is_file():
         raise CheckpointError(
             f"expected a weights file at {path}; there is none. Give the path of a .safetensors "
@@ -104,7 +108,7 @@ def _check_kind(path: Path) -> None:
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
-    described = path.with_suffix(".json")
+    described = metadata_path(path)
     if not described.is_file():
         raise CheckpointError(f"expected {described.name} beside {path}; copy both files together")
     try:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import os
 import re
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from dcfst_core.media.video import open_frames
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
+Run = Callable[..., str]
 CLIP = SyntheticClip(frames=8, size=(240, 180), target=(36, 44), period=120)
 BOX = ",".join(f"{value:.1f}" for value in CLIP.boxes_xywh()[0])
 
@@ -30,22 +33,26 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(name: str, *arguments: object, timeout_s: float = 240) -> str:
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout_s)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run an example as a script, in this process: PyTorch is loaded once."""
+
+    def run_it(name: str, *arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run_it
 
 
-def test_follow_video(video: Path, tmp_path: Path) -> None:
+def test_follow_video(run: Run, video: Path, tmp_path: Path) -> None:
     printed = run("follow_video.py", video, BOX, tmp_path / "out.mp4")
     assert printed.count("tracking") == len(CLIP)
     with open_frames(tmp_path / "out.mp4") as frames:
         assert len(list(frames)) == len(CLIP)
 
 
-def test_teach_once_and_find_again(video: Path, tmp_path: Path) -> None:
+def test_teach_once_and_find_again(run: Run, video: Path, tmp_path: Path) -> None:
     target = tmp_path / "cup.target"
     assert "learned from 8 frames" in run("teach_and_find.py", "teach", video, BOX, target)
     assert target.stat().st_size < 5e6
@@ -57,21 +64,15 @@ def test_teach_once_and_find_again(video: Path, tmp_path: Path) -> None:
     assert abs(x - true[0]) < 12 and abs(y - true[1]) < 12
 
 
-def test_many_targets(video: Path) -> None:
+def test_many_targets(run: Run, video: Path) -> None:
     printed = run("many_targets.py", video, f"cup={BOX}", "wall=10,10,40,40")
     assert printed.count("cup: tracking") == len(CLIP) and printed.count("wall: ") == len(CLIP)
 
 
 @pytest.mark.parametrize("name", ["follow_video.py", "teach_and_find.py", "many_targets.py"])
-def test_without_arguments_each_says_what_it_wants(name: str) -> None:
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / name)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 1 and f"python examples/{name}" in done.stderr
+def test_without_arguments_each_says_what_it_wants(run: Run, name: str) -> None:
+    with pytest.raises(SystemExit, match=f"python examples/{name}"):
+        run(name)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
@@ -82,8 +83,11 @@ def test_each_is_short_enough_to_read_at_once(path: Path) -> None:
 def loop(out: Path, seconds: float, pillar_at_s: float) -> list[dict[str, str]]:
     pytest.importorskip("rclpy")
     pytest.importorskip("matplotlib")
-    arguments = ("--seconds", seconds, "--pillar-at", pillar_at_s, "--out", out)
-    run("pan_tilt.py", *arguments, timeout_s=280 if seconds < 20 else 3000)
+    command = [sys.executable, str(EXAMPLES / "pan_tilt.py"), "--out", str(out)]
+    command += ["--seconds", str(seconds), "--pillar-at", str(pillar_at_s)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     assert (out / "error.png").stat().st_size > 5000
     with open(out / "error.csv") as file:
         return list(csv.DictReader(file))
