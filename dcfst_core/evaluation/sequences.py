@@ -17,6 +17,7 @@ from dcfst_core.errors import DCFSTError
 from dcfst_core.evaluation.metrics import FloatArray, has_area
 from dcfst_core.media import folders
 from dcfst_core.media.frames import Frame, VideoError, read_image
+from dcfst_core.media.limits import MOST_TEXT_BYTES, read_bounded
 from dcfst_core.media.naming import natural_key
 
 
@@ -215,9 +216,11 @@ def lines_of(path: Path) -> list[tuple[int, str]]:
     Any line ending, with or without a byte order mark. DatasetError where there is no text file.
     """
     try:
-        data = path.read_bytes()
+        data = read_bounded(path, MOST_TEXT_BYTES)
     except (FileNotFoundError, IsADirectoryError):
         raise DatasetError(f"expected an annotation file at {path}; there is none") from None
+    except OSError as error:
+        raise DatasetError(f"expected an annotation file at {path}; {error}") from error
     encoding = "utf-16" if data[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig"
     try:
         text = data.decode(encoding)

@@ -18,6 +18,7 @@ from dcfst_core.evaluation.plain_head import plain_feature_head
 from dcfst_core.loading import choose_device
 from dcfst_core.media.video import Frame
 from dcfst_core.network.checkpoint import default_weights_path, load_model
+from dcfst_core.network.hub import locate_weights, metadata_path
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.tracker import Tracker
 
@@ -69,11 +70,11 @@ class TrackerSpec:
         """Digest of everything that decides the boxes: settings, weights, code, kind of device."""
         described: dict[str, Any] = {"opencv": self.opencv, "cv2": cv2.__version__}
         if not self.opencv:
-            weights = Path(self.weights or default_weights_path())
+            weights = locate_weights(self.weights or default_weights_path())
             described = {
                 "config": self.config,
                 # The verifier lies in the JSON.
-                "weights": _digest([weights, weights.with_suffix(".json")]),
+                "weights": _digest([weights, metadata_path(weights)]),
                 "untrained_head": self.untrained_head,
                 "code": _code_digest(),
                 "device": choose_device(self.device).type,

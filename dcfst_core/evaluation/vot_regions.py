@@ -53,13 +53,24 @@ def region_box(line: str) -> list[float]:
 
 
 def _mask_box(values: list[int]) -> list[float]:
-    """Bounding box of a run-length mask: runs of 0 and 1 in turn, row by row, in x, y, w, h."""
+    """Bounding box of a run-length mask: runs of 0 and 1 in turn, row by row, in x, y, w, h.
+
+    From the runs alone: a line of a few bytes may speak of a mask of any size.
+    """
     x, y, w, h, *runs = values
-    bits = np.repeat(np.arange(len(runs)) % 2, runs)[: w * h]
-    mask = np.zeros(w * h, dtype=bool)
-    mask[: len(bits)] = bits == 1
-    rows, columns = np.nonzero(mask.reshape(h, w)) if w * h else (np.zeros(0), np.zeros(0))
-    if not len(rows):
+    if min(w, h, *runs) < 0:
+        raise DatasetError("expected a mask of sizes and runs of 0 or more; got negative ones")
+    left, top, right, bottom = w, h, 0, 0
+    end = 0
+    for index, run in enumerate(runs):
+        start, end = end, min(end + run, w * h)
+        if index % 2 == 0 or start == end:
+            continue
+        (first, column), (last, last_column) = divmod(start, w), divmod(end - 1, w)
+        top, bottom = min(top, first), max(bottom, last + 1)
+        # A run over the end of a row reaches both of its ends.
+        left = min(left, column if first == last else 0)
+        right = max(right, last_column + 1 if first == last else w)
+    if right <= left:
         return [np.nan] * 4
-    left, top = float(x + columns.min()), float(y + rows.min())
-    return [left, top, float(np.ptp(columns) + 1), float(np.ptp(rows) + 1)]
+    return [float(x + left), float(y + top), float(right - left), float(bottom - top)]

@@ -163,6 +163,8 @@ class ImageBag(Closing):
 def _header_stamp_ns(data: bytes) -> int:
     """The stamp of a serialised message that begins with a header, without reading the rest."""
     # CDR: 4 bytes that tell the byte order, then std_msgs/Header's stamp.
+    if len(data) < 12:
+        raise BagError(f"expected a message with a header; one of {len(data)} bytes has none")
     seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
 

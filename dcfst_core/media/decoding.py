@@ -12,6 +12,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from dcfst_core.media.containers import coding_name, has_pictures, is_cut_off, reason
 from dcfst_core.media.frames import Frame, FrameSource, TimedFrame, VideoError
+from dcfst_core.media.limits import MOST_PIXELS
 from dcfst_core.media.numbering import FrameNumbers
 from dcfst_core.media.orientation import Orientation
 
@@ -65,9 +66,12 @@ class Video(FrameSource):
             self._container.close()
             raise
         self._stream.thread_type = "AUTO" if threads else "SLICE"
+        # Pictures may grow in mid-stream: FFmpeg asks before it gives memory to each.
+        bounds = {"max_pixels": str(MOST_PIXELS)}
         if self._stream.codec_context.name == "mjpeg":
             # Motion JPEG's decoder else delivers half pictures without a word.
-            self._stream.codec_context.options = {"err_detect": "explode"}
+            bounds["err_detect"] = "explode"
+        self._stream.codec_context.options = bounds
 
     def _video_stream(self) -> av.VideoStream:
         videos = [s for s in self._container.streams.video if has_pictures(s)]
@@ -83,6 +87,12 @@ class Video(FrameSource):
             raise VideoError(
                 f"{self.name} is coded as {coding or 'something unknown'}, which this FFmpeg "
                 f"(PyAV {av.__version__}) cannot decode: convert it with a program that can"
+            )
+        context = videos[number].codec_context
+        if context.width * context.height > MOST_PIXELS:
+            raise VideoError(
+                f"expected frames of at most {MOST_PIXELS} pixels; {self.name} has "
+                f"{context.width} x {context.height}"
             )
         return videos[number]
 

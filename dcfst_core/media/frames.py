@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcfst_core.errors import DCFSTError, FrameError
+from dcfst_core.media.limits import MOST_IMAGE_BYTES, image_fault, read_bounded
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -141,15 +142,22 @@ def _frames(numbers: list[int]) -> str:
 def read_image(path: str | Path) -> Frame:
     """Read an image file as RGB (H, W, 3) uint8; a grey image gets three equal channels.
 
-    FrameError where the file is missing, is no image, or has more than 8 bits a channel: scaling
-    16-bit data is a choice (fixed, per image, by sensor range) that only its owner can make.
+    FrameError where the file is missing, is no image, is larger than `MOST_PIXELS`, or has more
+    than 8 bits a channel: scaling 16-bit data is a choice (fixed, per image, by sensor range) that
+    only its owner can make.
     """
     path = Path(path)
     if not path.is_file():
         raise FrameError(f"expected an image file at {path}; there is none")
+    fault = image_fault(path)
+    if fault is not None:
+        raise FrameError(f"expected an image; {path} ({path.stat().st_size} bytes) {fault}")
+    try:
+        data = np.frombuffer(read_bounded(path, MOST_IMAGE_BYTES), dtype=np.uint8)
+    except OSError as error:
+        raise FrameError(f"expected an image file; {error}") from error
     # imdecode, because imread cannot open non-ASCII paths on Windows and says nothing on failure.
-    data = np.fromfile(path, dtype=np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH) if len(data) else None
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if image is None:
         raise FrameError(f"expected an image; {path} ({len(data)} bytes) cannot be decoded as one")
     if image.dtype != np.uint8:

@@ -7,6 +7,7 @@ padding (`step`), byte order and short data are checked here where the message c
 
 from __future__ import annotations
 
+import io
 import re
 from array import array
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from dcfst_core.errors import DCFSTError
 from dcfst_core.media.frames import Frame
+from dcfst_core.media.limits import image_fault
 
 
 class ImageMessageError(DCFSTError, ValueError):
@@ -126,8 +128,8 @@ def compressed_to_rgb(message: Any) -> Frame:
     """Decode a sensor_msgs/CompressedImage (JPEG, PNG, WebP, ...) to uint8 RGB (H, W, 3).
 
     A sensor's raw pattern that was compressed as a grey image, as `bayer_rggb8; png compressed`
-    says, gets its colours. Raises ImageMessageError when the bytes are no image, or are
-    compressed depth.
+    says, gets its colours. Raises ImageMessageError when the bytes are no image, are compressed
+    depth, or would decode to more than `MOST_PIXELS`.
     """
     if "compressedDepth" in message.format:
         raise ImageMessageError(
@@ -135,11 +137,12 @@ def compressed_to_rgb(message: Any) -> Frame:
         )
     data = np.frombuffer(message.data, dtype=np.uint8)
     flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(data, flags) if len(data) else None
+    fault = image_fault(io.BytesIO(data.tobytes())) if len(data) else "hold nothing"
+    image = cv2.imdecode(data, flags) if fault is None else None
     if image is None:
         raise ImageMessageError(
             f"expected compressed image data, got {len(data)} bytes of format "
-            f"{message.format!r} that do not decode"
+            f"{message.format!r} that do not decode ({fault or 'damaged'})"
         )
     if image.dtype == np.uint16:
         image = cv2.convertScaleAbs(image, alpha=255.0 / 65535.0)

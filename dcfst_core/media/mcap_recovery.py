@@ -16,6 +16,9 @@ from typing import Any, BinaryIO
 from zlib import crc32
 
 from lz4.frame import LZ4FrameDecompressor
+from lz4.frame import get_frame_info as lz4_frame_info
+
+from dcfst_core.media.limits import MOST_CHUNK_BYTES
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -46,9 +49,16 @@ class _Record:
 
 
 def has_whole_index(path: Path) -> bool:
-    """Whether every chunk of an mcap file is in its index, or it has neither."""
+    """Whether every chunk of an mcap file is in its index, or it has neither.
+
+    False too where a chunk would unpack to more than it says or than is sound: rosbags unpacks
+    without a bound, `RecoveredMcap` with one.
+    """
     with path.open("rb") as file:
-        codes = [record.code for record in _records(file, path.stat().st_size)]
+        records = list(_records(file, path.stat().st_size))
+        if any(_swells(file, record) for record in records if record.code == _CHUNK):
+            return False
+    codes = [record.code for record in records]
     return codes.count(_CHUNK_INDEX) in (0, codes.count(_CHUNK))
 
 
@@ -86,7 +96,8 @@ class RecoveredMcap:
     def _take_chunk(self, file: BinaryIO, record: _Record, size: int) -> bool:
         """Take a chunk as it is, or the messages that can be got out of it; is it whole?"""
         file.seek(record.start + 9)
-        data = file.read(record.end - record.start - 9)
+        # A damaged length can be anything.
+        data = file.read(min(record.end, size, record.start + MOST_CHUNK_BYTES) - record.start - 9)
         content, whole = _unpacked(data)
         if whole and record.end <= size:
             self._parts.append((record.start, record.end))
@@ -163,6 +174,22 @@ def _records(file: BinaryIO, size: int, start: int = len(MAGIC)) -> Iterator[_Re
         at += 9 + length
 
 
+def _swells(file: BinaryIO, record: _Record) -> bool:
+    file.seek(record.start + 9)
+    head = file.read(128)
+    try:
+        _, _, length, _, width = struct.unpack_from("<QQQII", head)
+        compression, data = head[32 : 32 + width], head[40 + width :]
+        said = None
+        if compression == b"zstd":
+            said = zstd.get_frame_info(data).decompressed_size
+        elif compression == b"lz4":
+            said = lz4_frame_info(data)["content_size"]
+    except (struct.error, zstd.ZstdError, RuntimeError):
+        return False  # damaged: reading it tells more
+    return length > MOST_CHUNK_BYTES or (said or 0) > length
+
+
 def _unpacked(chunk: bytes) -> tuple[bytes, bool]:
     """A chunk's records as far as they can be unpacked, and whether they are all."""
     try:
@@ -174,11 +201,14 @@ def _unpacked(chunk: bytes) -> tuple[bytes, bool]:
         return b"", False
     data = chunk[40 + width : 40 + width + packed]
     content = data
+    if length > MOST_CHUNK_BYTES:
+        return b"", False
     try:
+        # One byte more than it says is enough to see that it says too little.
         if compression == b"zstd":
-            content = zstd.ZstdDecompressor().decompress(data)
+            content = zstd.ZstdDecompressor().decompress(data, max_length=length + 1)
         elif compression == b"lz4":
-            content = LZ4FrameDecompressor().decompress(data)
+            content = LZ4FrameDecompressor().decompress(data, max_length=length + 1)
     except (zstd.ZstdError, RuntimeError):
         return b"", False
     return content, len(content) == length and crc in (0, crc32(content))

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from dcfst_core.errors import CheckpointError
 from dcfst_core.network.foreign_weights import describe_foreign
+from dcfst_core.network.hub import locate_weights, metadata_path
 from dcfst_core.network.model import Architecture, DCFSTNet
 
 WEIGHTS_NAME = "dcfst_resnet18.safetensors"
 MAX_DIMENSIONS = 16384
+MOST_METADATA_BYTES = 2**20
 # What the JSON beside the weights tells; further fields are kept and not looked at.
 _FIELDS: dict[str, type] = {
     "architecture": dict,
@@ -59,25 +61,35 @@ def save_model(
     path.with_suffix(".json").write_text(json.dumps(described, indent=2) + "\n")
 
 
-def load_model(weights: str | Path | None = None, device: str | torch.device = "cpu") -> DCFSTNet:
+def load_model(
+    weights: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    revision: str | None = None,
+) -> DCFSTNet:
     """Load a network for inference, in float32.
 
-    `weights`: a .safetensors file with its .json beside it; None takes the packaged one.
-    Raises CheckpointError when a file is missing, damaged, or does not fit the network.
+    `weights`: a .safetensors file with its .json beside it, or what `hub.locate_weights` knows;
+    None takes the packaged one. Raises CheckpointError when a file is missing, damaged, or does
+    not fit the network.
     """
-    path = Path(weights) if weights is not None else default_weights_path()
+    path = locate_weights(default_weights_path() if weights is None else weights, revision)
     _check_kind(path)
     metadata = _read_metadata(path)
     architecture = _architecture(metadata, path)
     try:
+        _check_shapes(path, architecture)
         tensors = load_file(str(path))
     except (SafetensorError, OSError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
         raise CheckpointError(
             f"expected safetensors weights in {path}; the file cannot be read ({error}): "
             "it is cut short or damaged, so fetch or export it again"
         ) from error
+    for name, value in tensors.items():
+        if not bool(torch.isfinite(value).all()):
+            raise CheckpointError(f"expected finite weights in {path}; {name} holds NaN or Inf")
     model = DCFSTNet(architecture)
-    _check_tensors(tensors, model, path)
     model.load_state_dict(tensors)
     model.metadata = metadata
     return model.to(device).eval()
@@ -85,8 +97,6 @@ def load_model(weights: str | Path | None = None, device: str | torch.device = "
 
 def _check_kind(path: Path) -> None:
     """Refuse what is no file, and what is a checkpoint of another format, with the way out."""
-    if path.is_dir():
-        raise CheckpointError(f"expected a .safetensors file; {path} is a folder")
     if not path.is_file():
         raise CheckpointError(
             f"expected a weights file at {path}; there is none. Give the path of a .safetensors "
@@ -98,12 +108,14 @@ def _check_kind(path: Path) -> None:
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
-    described = path.with_suffix(".json")
+    described = metadata_path(path)
     if not described.is_file():
         raise CheckpointError(f"expected {described.name} beside {path}; copy both files together")
     try:
+        if described.stat().st_size > MOST_METADATA_BYTES:
+            raise ValueError(f"more than {MOST_METADATA_BYTES >> 20} MiB of it")
         metadata = json.loads(described.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"expected JSON in {described}; got: {error}") from error
     if not isinstance(metadata, dict):
         raise CheckpointError(f"expected a JSON object in {described}; got {type(metadata)}")
@@ -140,21 +152,19 @@ def _architecture(metadata: dict[str, Any], path: Path) -> Architecture:
     return architecture
 
 
-def _check_tensors(tensors: dict[str, torch.Tensor], model: DCFSTNet, path: Path) -> None:
-    wanted = model.state_dict()
-    missing = sorted(set(wanted) - set(tensors))
-    unknown = sorted(set(tensors) - set(wanted))
+def _check_shapes(path: Path, architecture: Architecture) -> None:
+    """By the file's header alone, before memory is given to any tensor."""
+    with torch.device("meta"):
+        wanted = {k: tuple(v.shape) for k, v in DCFSTNet(architecture).state_dict().items()}
+    with safe_open(str(path), "pt") as file:
+        held = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+    missing, unknown = sorted(set(wanted) - set(held)), sorted(set(held) - set(wanted))
     if missing or unknown:
         raise CheckpointError(
             f"expected the {len(wanted)} tensors of DCFSTNet in {path}; {len(missing)} are "
             f"missing (first: {missing[:3]}) and {len(unknown)} are unknown "
             f"(first: {unknown[:3]}): these are weights of another network"
         )
-    for name, value in wanted.items():
-        if tensors[name].shape != value.shape:
-            raise CheckpointError(
-                f"expected {name} of shape {tuple(value.shape)} in {path}; "
-                f"got {tuple(tensors[name].shape)}"
-            )
-        if not bool(torch.isfinite(tensors[name]).all()):
-            raise CheckpointError(f"expected finite weights in {path}; {name} holds NaN or Inf")
+    for name, shape in wanted.items():
+        if held[name] != shape:
+            raise CheckpointError(f"expected {name} of shape {shape} in {path}; got {held[name]}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,11 @@ class COCO(LazyClips[int]):
         images = content["images"]
         rows = {image["id"]: row for row, image in enumerate(images)}
         areas = np.array([image["width"] * image["height"] for image in images], dtype=float)
-        self.files = np.array([image["file_name"] for image in images])
+        names = [PurePosixPath(image["file_name"]) for image in images]
+        outside = next((name for name in names if name.is_absolute() or ".." in name.parts), None)
+        if outside is not None:
+            raise DatasetLayoutError(f"expected images in {self.folder}; one is named {outside}")
+        self.files = np.array([str(name) for name in names])
         things = [thing for thing in content["annotations"] if not thing.get("iscrowd")]
         boxes = np.array([thing["bbox"] for thing in things], dtype=np.float64).reshape(-1, 4)
         image = np.array([rows[thing["image_id"]] for thing in things], dtype=np.int64)
