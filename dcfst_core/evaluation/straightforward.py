@@ -94,6 +94,7 @@ class StraightforwardTracker(Tracker):
         plain = dataclasses.replace(
             config or TrackerConfig.default(),
             update_interval=1,
+            spread_updates=False,
             update_grid_stride=1,
             reuse_features_within=0.0,
             precision="float32",

@@ -66,7 +66,13 @@ class EqualBins:
         centres = torch.arange(cells, dtype=like.dtype, device=like.device)
         ends = torch.stack((1 - fractions, fractions), dim=1)
         # `patch_to_feature`, with the box's part of it left to the caller.
-        return cls(count, stride, fractions, ends, centres - patch_to_feature(torch.zeros_like(centres), stride))
+        return cls(
+            count,
+            stride,
+            fractions,
+            ends,
+            centres - patch_to_feature(torch.zeros_like(centres), stride),
+        )
 
     def means(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What averages the surface over each bin of intervals (...), given in strides.

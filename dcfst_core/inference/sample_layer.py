@@ -6,6 +6,7 @@ innermost. So its weights are reordered once, here, and not millions of features
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -26,8 +27,16 @@ class SampleLayer:
 
     def __call__(self, features: Tensor, grid: SampleGrid, target_wh: Tensor) -> Tensor:
         """(B, N, D / 2) in the layer's number format; see `EmbeddingBranch.embed`."""
-        weights = grid.pooling_weights(
+        weights_y, weights_x = grid.pooling_weights(
             target_wh, self._branch.stride, self._branch.bins, features.shape[-1]
         )
-        pooled = prroi_pool_grid(features, *weights, dtype=self._weight.dtype)
+        parts = [features, weights_y, weights_x]
+        if features.device.type == "cuda" or len(features) == 1:
+            return self._embedded(*parts)
+        # What one map's samples take fits a processor's cache, all of them together do not.
+        maps = zip(*(part.split(1) for part in parts), strict=True)
+        return torch.cat([self._embedded(*each) for each in maps])
+
+    def _embedded(self, features: Tensor, weights_y: Tensor, weights_x: Tensor) -> Tensor:
+        pooled = prroi_pool_grid(features, weights_y, weights_x, dtype=self._weight.dtype)
         return F.linear(pooled.permute(0, 1, 3, 4, 2).flatten(2), self._weight, self._bias)
