@@ -6,8 +6,9 @@ PY := .venv/bin/python
 VIDEO ?=
 BOX ?=
 PYTEST_ARGS ?=
+BASE ?= main
 
-.PHONY: demo test lint setup setup-run clean
+.PHONY: demo test lint bench-gate setup setup-run clean
 
 setup-run:
 	@command -v $(PYTHON3) >/dev/null || { echo "expected Python 3.10 to 3.13 as '$(PYTHON3)', found none: install python3, or make demo PYTHON3=/path/to/python3"; exit 1; }
@@ -28,6 +29,9 @@ lint: setup
 
 test: lint
 	$(PY) -m pytest $(PYTEST_ARGS)
+
+bench-gate: setup-run
+	@$(PY) scripts/bench_gate.py --base "$(BASE)"
 
 clean:
 	rm -rf .venv build install log demo_out

@@ -40,6 +40,10 @@ class StraightforwardNet(InferenceNet):
         blocks: Features = self._trunk(patches.float())
         return blocks
 
+    def embed(self, features: Features, grid: SampleGrid, target_wh: Tensor) -> Tensor:
+        """The data matrix (B, N, D); see `Embedding.embed`."""
+        return self._embedding.embed(features, grid, target_wh)
+
     def collapse(self, regressor: Tensor) -> RegressorKernel:
         """Keep the regressor w (B, D) as it is, in the container that the tracker stacks."""
         w = regressor.float()
@@ -90,6 +94,7 @@ class StraightforwardTracker(Tracker):
         plain = dataclasses.replace(
             config or TrackerConfig.default(),
             update_interval=1,
+            spread_updates=False,
             update_grid_stride=1,
             reuse_features_within=0.0,
             precision="float32",

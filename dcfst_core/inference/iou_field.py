@@ -18,7 +18,6 @@ from torch import Tensor
 from dcfst_core.network.backbone import STRIDE_BLOCK3, STRIDE_BLOCK4, patch_to_feature
 from dcfst_core.network.embedding import Features
 from dcfst_core.network.iou_net import IoUNet, linear_weight
-from dcfst_core.network.prroi_pool import bin_means_and_slopes
 
 
 class Guide(NamedTuple):
@@ -49,15 +48,64 @@ class Field(Protocol):
 
 
 @dataclass(frozen=True)
+class EqualBins:
+    """Where equal bins of an interval lie on the cells of a feature map's side."""
+
+    count: int
+    stride: int
+    fractions: Tensor
+    """(count + 1,) where the bins' edges lie between the interval's ends."""
+    ends: Tensor
+    """(count + 1, 2) how far each edge goes with either end."""
+    centres: Tensor
+    """(S,) of the cells, in cells, as the coordinates of boxes have them."""
+
+    @classmethod
+    def of(cls, count: int, stride: int, cells: int, like: Tensor) -> EqualBins:
+        fractions = torch.arange(count + 1, dtype=like.dtype, device=like.device) / count
+        centres = torch.arange(cells, dtype=like.dtype, device=like.device)
+        ends = torch.stack((1 - fractions, fractions), dim=1)
+        # `patch_to_feature`, with the box's part of it left to the caller.
+        return cls(
+            count,
+            stride,
+            fractions,
+            ends,
+            centres - patch_to_feature(torch.zeros_like(centres), stride),
+        )
+
+    def means(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What averages the surface over each bin of intervals (...), given in strides.
+
+        Returns the weights (..., count, S), as `bin_means` has them, and what `back` needs: the
+        cells' hats at the edges (..., count + 1, S) and the bins a cell (..., 1).
+        """
+        edges = torch.lerp(low[..., None], high[..., None], self.fractions)
+        t = (edges[..., None] - self.centres).clamp_(-1, 1)
+        hats = 1 - t.abs()
+        # Twice the hat's integral up to t, less one.
+        integral = torch.addcmul(t, t, hats)
+        density = self.count / (high - low)[..., None]
+        return integral.diff(dim=-2) * (density[..., None] / 2), hats, density
+
+    def back(self, by_means: Tensor, means: Tensor, hats: Tensor, density: Tensor) -> Tensor:
+        """The gradient in both ends (..., 2), per pixel, from that in the weights."""
+        # An edge takes from one bin what it gives to the next; a longer interval thins all.
+        by_edge = (hats * F.pad(by_means, (0, 0, 1, 1)).diff(dim=-2)).sum(dim=-1)
+        by_length = (by_means * means).sum(dim=(-2, -1))[..., None] / self.count
+        by_ends = by_edge @ self.ends
+        by_ends[..., :1] -= by_length
+        by_ends[..., 1:] += by_length
+        return by_ends * (-density / self.stride)
+
+
+@dataclass(frozen=True)
 class _Branch:
     """One block's share: modulated features, fully connected layer, and predictor weights."""
 
     lines: Tensor
-    """Features (B, H, W * C), modulated, channels innermost."""
-    size: tuple[int, int, int]
-    """(H, W, C)."""
-    stride: int
-    bins: int
+    """Features (B, S, S * C), modulated, channels innermost."""
+    bins: EqualBins
     weight: Tensor
     """(256, bins * bins * C)."""
     bias: Tensor | None
@@ -66,45 +114,35 @@ class _Branch:
 
     def __call__(self, boxes_xyxy: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor]:
         """Score share (B, R) of boxes (B, R, 4), patch px, and its gradient (B, R, 4) or zero."""
-        batch, count = boxes_xyxy.shape[:2]
-        height, width, channels = self.size
-        bins, flat = self.bins, batch * count
-        x0, y0, x1, y1 = patch_to_feature(boxes_xyxy, self.stride).unbind(dim=-1)
-        mean_y, low_y, high_y = bin_means_and_slopes(y0, y1, bins, height)
-        mean_x, low_x, high_x = bin_means_and_slopes(x0, x1, bins, width)
+        (batch, count), cells = boxes_xyxy.shape[:2], self.lines.shape[1]
+        bins, flat = self.bins.count, batch * count
+        low, high = (boxes_xyxy / self.bins.stride).view(flat, 2, 2).unbind(dim=1)
+        weights = self.bins.means(low, high)  # x and y side by side
+        mean_x, mean_y = weights[0].unbind(dim=1)
         # Pool rows, then columns; every intermediate keeps the channels innermost.
-        rows = mean_y.reshape(batch, count * bins, height) @ self.lines
-        rows = rows.view(flat, bins, width, channels)
-        across = mean_x.reshape(flat, 1, bins, width)
-        pooled = (across @ rows).view(flat, -1)
-        hidden = F.linear(pooled.to(self.weight.dtype), self.weight, self.bias).float()
+        rows = mean_y.reshape(batch, count * bins, cells) @ self.lines
+        rows = rows.view(flat, bins, cells, -1)
+        across = mean_x[:, None]
+        pooled = across @ rows
+        hidden = F.linear(pooled.flatten(1).to(self.weight.dtype), self.weight, self.bias).float()
         hidden = hidden.view(batch, count, -1)
         score = (hidden.relu() @ self.predictor[..., None]).squeeze(-1)
         if not with_gradient:
             return score, torch.zeros_like(boxes_xyxy)
         # Backwards by hand: from the hidden layer to the pooled features, to both weights.
         slope = torch.where(hidden > 0, self.predictor[:, None], 0.0).flatten(0, 1)
-        by_pooled = (
-            (slope.to(self.weight.dtype) @ self.weight).float().view(flat, bins, bins, channels)
-        )
-        by_x = (by_pooled @ rows.mT).sum(dim=1).view(batch, count, bins, width)
-        by_rows = across.mT @ by_pooled
-        by_y = by_rows.view(batch, count * bins, -1) @ self.lines.mT
-        by_y = by_y.view(batch, count, bins, height)
-        gradient = torch.stack(
-            [
-                (by * edge).sum(dim=(-2, -1))
-                for by, edge in ((by_x, low_x), (by_y, low_y), (by_x, high_x), (by_y, high_y))
-            ],
-            dim=-1,
-        )
-        return score, gradient / self.stride
+        by_pooled = (slope.to(self.weight.dtype) @ self.weight).float().view_as(pooled)
+        by_x = (by_pooled @ rows.mT).sum(dim=1)
+        by_rows = (across.mT @ by_pooled).view(batch, count * bins, -1)
+        by_y = (by_rows @ self.lines.mT).view_as(by_x)
+        by_ends = self.bins.back(torch.stack((by_x, by_y), dim=1), *weights)
+        return score, by_ends.mT.reshape(boxes_xyxy.shape)
 
 
 class IoUField:
     """Predicted IoU of boxes in fixed features, for fixed targets.
 
-    `net`: its normalisation layers fused away (see `InferenceNet`). `features`: 2 x (B, 256, H, W)
+    `net`: its normalisation layers fused away (see `InferenceNet`). `features`: 2 x (B, 256, S, S)
     float32, from `IoUNet.convolve`.
     """
 
@@ -147,8 +185,8 @@ def _branch(
     bias: Tensor | None,
     predictor: Tensor,
 ) -> _Branch:
-    batch, channels, height, width = features.shape
+    batch, channels, cells, _ = features.shape
     # Pooling is linear, so modulating the features once replaces modulating every pooled box.
     modulated = features.permute(0, 2, 3, 1) * modulation[:, None, None]
-    lines = modulated.reshape(batch, height, width * channels)
-    return _Branch(lines, (height, width, channels), stride, bins, weight, bias, predictor)
+    lines = modulated.reshape(batch, cells, cells * channels)
+    return _Branch(lines, EqualBins.of(bins, stride, cells, lines), weight, bias, predictor)

@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dcfst_core.inference.iou_field import Field, Guide, IoUField
 from dcfst_core.inference.machine import has_fast_bfloat16
+from dcfst_core.inference.sample_layer import SampleLayer
 from dcfst_core.network.embedding import Embedding, Features, RegressorKernel
 from dcfst_core.network.iou_net import IoUNet
 from dcfst_core.network.model import DCFSTNet
@@ -56,6 +57,8 @@ class InferenceNet:
         self._embedding: Embedding = model.embedding
         self._iou_net: IoUNet = model.iou_net
         self._half(model.embedding)
+        branches = (model.embedding.block3, model.embedding.block4)
+        self._sample_layers = [SampleLayer(branch) for branch in branches]
         net = self._iou_net
         for layers in (net.reference3, net.reference4, net.test3, net.test4, net.fc3, net.fc4):
             self._half(layers)
@@ -91,7 +94,11 @@ class InferenceNet:
 
     def embed(self, features: Features, grid: SampleGrid, target_wh: Tensor) -> Tensor:
         """The data matrix (B, N, D), float32; see `Embedding.embed`."""
-        return self._embedding.embed(features, grid, target_wh).float()
+        halves = [
+            layer(part, grid, target_wh)
+            for layer, part in zip(self._sample_layers, features, strict=True)
+        ]
+        return torch.cat(halves, dim=-1).float()
 
     def collapse(self, regressor: Tensor) -> RegressorKernel:
         """See `Embedding.collapse`."""

@@ -8,10 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
 
 from dcfst_core.media.frames import Closing, Frame, VideoError
 
@@ -41,6 +39,11 @@ class VideoWriter(Closing):
     """
 
     def __init__(self, path: str | Path, fps: float = 30.0) -> None:
+        # Here, so that a machine which writes no video needs none of FFmpeg's libraries.
+        import av
+        from av.video.reformatter import VideoReformatter
+
+        self._av = av
         self.path = Path(path)
         self.notes: list[str] = []
         if not math.isfinite(fps) or fps <= 0:
@@ -69,16 +72,16 @@ class VideoWriter(Closing):
                 self._note(f"frames of another size than {size[0]}x{size[1]} are scaled to it")
                 frame_rgb = np.asarray(cv2.resize(frame_rgb, size), dtype=np.uint8)
             picture = self._reformatter.reformat(
-                av.VideoFrame.from_ndarray(np.ascontiguousarray(frame_rgb), format="rgb24"),
+                self._av.VideoFrame.from_ndarray(np.ascontiguousarray(frame_rgb), format="rgb24"),
                 format=self._stream.pix_fmt,
-                interpolation=Interpolation.BICUBIC,
+                interpolation="BICUBIC",
                 threads=1,
             )
             picture.pts = self._tick(time_s)
             picture.time_base = self._stream.codec_context.time_base
             for packet in self._stream.encode(picture):
                 self._container.mux(packet)
-        except av.FFmpegError as error:
+        except self._av.FFmpegError as error:
             raise VideoError(f"cannot write to {self.path}: {error.strerror or error}") from error
 
     def close(self) -> None:
@@ -91,7 +94,7 @@ class VideoWriter(Closing):
                 container.mux(packet)
             container.close()
             os.replace(self._part, self.path)
-        except (av.FFmpegError, OSError) as error:
+        except (self._av.FFmpegError, OSError) as error:
             raise VideoError(f"cannot finish {self.path}: {error.strerror or error}") from error
         finally:
             self._part.unlink(missing_ok=True)
@@ -99,7 +102,7 @@ class VideoWriter(Closing):
     def _open(self, width: int, height: int) -> None:
         container, codec, pixels, options = FORMATS[self.path.suffix.lower()]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = av.open(str(self._part.absolute()), "w", format=container)
+        self._container = self._av.open(str(self._part.absolute()), "w", format=container)
         self._stream = self._container.add_stream(codec, rate=self._rate, options=options)
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = pixels

@@ -7,10 +7,10 @@ import re
 import select
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from dcfst_core.media.cameras import Camera
-from dcfst_core.media.decoding import Video
 from dcfst_core.media.folders import IMAGE_SUFFIXES, ImageFolder, list_images
 from dcfst_core.media.frames import (
     Closing,
@@ -22,6 +22,9 @@ from dcfst_core.media.frames import (
 )
 from dcfst_core.media.naming import natural_key
 from dcfst_core.media.sinks import VideoWriter
+
+if TYPE_CHECKING:
+    from dcfst_core.media.decoding import Video
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -54,11 +57,18 @@ def open_frames(source: str | Path | int) -> FrameSource:
     if text.isascii() and text.isdigit() and not Path(text).exists():
         return Camera(int(text))
     if text == "-":
-        return Video("pipe:0", name="standard input")
+        return _video("pipe:0", name="standard input")
     address = re.match(r"([a-z][a-z0-9+.-]*)://", text, re.IGNORECASE)
     if address and address[1].lower() != "file":
-        return Video(text)
+        return _video(text)
     return _open_path(Path(unquote(urlsplit(text).path)) if address else Path(text))
+
+
+def _video(address: str, path: Path | None = None, name: str | None = None) -> Video:
+    # Folders, cameras and frames in memory do without FFmpeg's libraries.
+    from dcfst_core.media.decoding import Video
+
+    return Video(address, path, name)
 
 
 def _open_path(path: Path) -> FrameSource:
@@ -77,14 +87,14 @@ def _open_path(path: Path) -> FrameSource:
     if stat.S_ISCHR(kind):
         return _open_device(path)
     if stat.S_ISFIFO(kind):
-        return Video(f"pipe:{_wait_for_writer(path)}", name=str(path))
+        return _video(f"pipe:{_wait_for_writer(path)}", name=str(path))
     if not stat.S_ISREG(kind):
         what = "a socket" if stat.S_ISSOCK(kind) else "a block device"
         raise VideoError(f"expected a video file, a camera or a pipe; {path} is {what}")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise VideoError(f"expected a video or a folder of images; {path} is a single image")
     # An absolute path: FFmpeg would take `12:30.mp4` for an address.
-    return Video(str(path.absolute()), path, name=str(path))
+    return _video(str(path.absolute()), path, name=str(path))
 
 
 def _open_device(path: Path) -> FrameSource:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import ResNet18_Weights, resnet18
 
 from dcfst_core.errors import CheckpointError
 
@@ -16,17 +15,53 @@ CHANNELS_BLOCK3 = 128
 CHANNELS_BLOCK4 = 256
 
 
+class _BasicBlock(nn.Module):
+    """Two 3x3 convolutions, added to their input; the first may halve the map."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample: nn.Module | None = None
+        if stride > 1:
+            shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (B, C, H, W) to (B, C', H / stride, W / stride)."""
+        out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        shortcut = x if self.downsample is None else self.downsample(x)
+        out += shortcut
+        result: Tensor = self.relu(out)
+        return result
+
+
+def _layer(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(_BasicBlock(inputs, outputs, stride), _BasicBlock(outputs, outputs, 1))
+
+
 class ResNet18Trunk(nn.Module):
     """conv1 to layer3 of torchvision's ResNet-18, under torchvision's parameter names.
 
-    The paper counts conv1 as block 1, so its block 3 is `layer2` and its block 4 is `layer3`.
+    Written out here, as importing torchvision's models takes a second and a half. The paper counts
+    conv1 as block 1, so its block 3 is `layer2` and its block 4 is `layer3`.
     """
 
-    def __init__(self, weights: ResNet18_Weights | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        net = resnet18(weights=weights)
-        self.conv1, self.bn1, self.relu, self.maxpool = net.conv1, net.bn1, net.relu, net.maxpool
-        self.layer1, self.layer2, self.layer3 = net.layer1, net.layer2, net.layer3
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, padding=1)
+        self.layer1 = _layer(64, 64, 1)
+        self.layer2 = _layer(64, CHANNELS_BLOCK3, 2)
+        self.layer3 = _layer(CHANNELS_BLOCK3, CHANNELS_BLOCK4, 2)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         """Features of normalised patches (B, 3, S, S).
@@ -53,24 +88,34 @@ def load_imagenet_trunk(path: str | None = None) -> ResNet18Trunk:
     `path`: a torch file of torchvision-named tensors (layer4 and fc may be missing). Raises
     CheckpointError when there is no file, no download, or another network's tensors.
     """
-    if path is None:
-        try:
-            return ResNet18Trunk(ResNet18_Weights.IMAGENET1K_V1)
-        except OSError as error:
-            raise CheckpointError(
-                f"torchvision's ImageNet weights of ResNet-18 cannot be downloaded ({error}): "
-                "give a file of them as trunk_weights"
-            ) from error
-    if not Path(path).is_file():
-        raise CheckpointError(f"expected ImageNet weights of ResNet-18 at {path}; there is none")
+    state = _downloaded() if path is None else _read(path)
     trunk = ResNet18Trunk()
-    state = torch.load(path, map_location="cpu", weights_only=True)
     wanted = trunk.state_dict()
     missing = sorted(set(wanted) - set(state))
     if missing:
         raise CheckpointError(
-            f"expected torchvision's ResNet-18 in {path}; {len(missing)} of {len(wanted)} tensors "
+            f"expected torchvision's ResNet-18 in {path or 'its download'}; {len(missing)} of {len(wanted)} tensors "
             f"are missing (first: {missing[:3]}): these are weights of another network"
         )
     trunk.load_state_dict({name: value for name, value in state.items() if name in wanted})
     return trunk
+
+
+def _read(path: str) -> dict[str, Tensor]:
+    if not Path(path).is_file():
+        raise CheckpointError(f"expected ImageNet weights of ResNet-18 at {path}; there is none")
+    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def _downloaded() -> dict[str, Tensor]:
+    from torchvision.models import ResNet18_Weights
+
+    try:
+        state: dict[str, Tensor] = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"torchvision's ImageNet weights of ResNet-18 cannot be downloaded ({error}): "
+            "give a file of them as trunk_weights"
+        ) from error
+    return state

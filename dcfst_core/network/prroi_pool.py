@@ -46,25 +46,6 @@ def bin_means(low: Tensor, high: Tensor, bins: int, cells: int) -> Tensor:
     return hat_integrals(edges[..., :-1], edges[..., 1:], cells) / width
 
 
-def bin_means_and_slopes(
-    low: Tensor, high: Tensor, bins: int, cells: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The weights of `bin_means`, and their derivatives in `low` and in `high`.
-
-    `low`, `high`: (...); all three results have shape (..., bins, cells).
-    """
-    fractions = torch.arange(bins + 1, dtype=low.dtype, device=low.device) / bins
-    centres = torch.arange(cells, dtype=low.dtype, device=low.device)
-    length = (high - low)[..., None, None]
-    t = (low[..., None] + (high - low)[..., None] * fractions)[..., None] - centres
-    means = _hat_primitive(t).diff(dim=-2) * (bins / length)
-    # The primitive's derivative is the hat; an edge moves by its fraction of either end's motion.
-    hats = (1 - t.abs()).clamp(min=0)
-    by_high = (hats * fractions[:, None]).diff(dim=-2)
-    by_low = hats.diff(dim=-2) - by_high
-    return means, (by_low * bins + means) / length, (by_high * bins - means) / length
-
-
 def prroi_pool(features: Tensor, rois_xyxy: Tensor, bins: int) -> Tensor:
     """Pool any RoIs of a batch of feature maps (general form).
 
@@ -84,22 +65,28 @@ def prroi_pool(features: Tensor, rois_xyxy: Tensor, bins: int) -> Tensor:
     return pooled.permute(0, 1, 4, 2, 3)
 
 
-def prroi_pool_grid(features: Tensor, weights_y: Tensor, weights_x: Tensor) -> Tensor:
+def prroi_pool_grid(
+    features: Tensor, weights_y: Tensor, weights_x: Tensor, dtype: torch.dtype | None = None
+) -> Tensor:
     """Pool a grid of equally sized RoIs, whose rows and columns share their integrals.
 
     `features`: (B, C, H, W). `weights_y`: (B, n, bins, H) and `weights_x`: (B, m, bins, W), from
-    `bin_means` of the grid's n row and m column intervals.
-    Returns (B, n * m, C, bins, bins), the rows of the grid outermost: the same numbers as
-    `prroi_pool` on the n * m RoIs, for two matrix products in all.
+    `bin_means` of the grid's n row and m column intervals. `dtype`: of the result (None: that of
+    the features).
+    Returns (B, n * m, C, bins, bins), the rows of the grid outermost and the channels innermost in
+    memory: the same numbers as `prroi_pool` on the n * m RoIs, for two matrix products in all.
     """
     batch, channels, height, width = features.shape
     rows, bins = weights_y.shape[1:3]
     cols = weights_x.shape[1]
-    weights_y = weights_y.reshape(batch, 1, rows * bins, height).to(features.dtype)
+    weights_y = weights_y.reshape(batch, rows * bins, height).to(features.dtype)
     weights_x = weights_x.reshape(batch, 1, cols * bins, width).to(features.dtype)
-    pooled = weights_y @ (features @ weights_x.transpose(2, 3))
-    pooled = pooled.view(batch, channels, rows, bins, cols, bins)
-    return pooled.permute(0, 2, 4, 1, 3, 5).reshape(batch, rows * cols, channels, bins, bins)
+    lines = features.permute(0, 2, 3, 1).reshape(batch, height, width * channels)
+    pooled = weights_x @ (weights_y @ lines).view(batch, rows * bins, width, channels)
+    pooled = pooled.view(batch, rows, bins, cols, bins, channels).transpose(2, 3)
+    # One pass to gather each RoI's bins, whatever the format.
+    pooled = pooled.to(dtype or pooled.dtype).contiguous()
+    return pooled.view(batch, rows * cols, bins, bins, channels).permute(0, 1, 4, 2, 3)
 
 
 def prroi_score_grid(

@@ -95,6 +95,11 @@ class TrackerConfig:
     update_interval: int = option(
         5, "frames between model updates; delta is compounded over them (paper: 1)", 1, 1000
     )
+    spread_updates: bool = option(
+        True,
+        "an update's parts (view, samples, solution) are done in frames one after another, so "
+        "that none takes long; without, or with an interval below 3, all in one (paper)",
+    )
     update_grid_stride: int = option(
         2,
         "an update learns from every n-th sample RoI along each side; needs memory = gram",

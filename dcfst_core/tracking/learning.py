@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from dcfst_core.boxes import BoxXYWH
@@ -16,11 +13,10 @@ from dcfst_core.inference.net import InferenceNet
 from dcfst_core.inference.timing import StageTimer
 from dcfst_core.network.box_tensors import xywh_to_xyxy
 from dcfst_core.network.embedding import Features
-from dcfst_core.network.rows import on_device, pick
+from dcfst_core.network.rows import join, on_device, pick
 from dcfst_core.network.samples import SampleGrid
-from dcfst_core.track import Evidence, TrackState
+from dcfst_core.track import TrackState
 from dcfst_core.tracking.config import TrackerConfig
-from dcfst_core.tracking.finds import Find
 from dcfst_core.tracking.first_frame import (
     adapt_modulation,
     augment_patch,
@@ -28,44 +24,17 @@ from dcfst_core.tracking.first_frame import (
     fit_last_layer,
 )
 from dcfst_core.tracking.judgement import Belief
+from dcfst_core.tracking.lessons import Lesson
 from dcfst_core.tracking.looks import LookBook
 from dcfst_core.tracking.memory import GramMemory, SampleMemory, start_memory
 from dcfst_core.tracking.motion import Motion
 from dcfst_core.tracking.patch import SearchRegion, crop_regions, to_device
 from dcfst_core.tracking.saved_target import SavedTarget
 from dcfst_core.tracking.shape import Shape
-from dcfst_core.tracking.target import Model, Target
+from dcfst_core.tracking.target import Model, Target, View
 
-
-@dataclass(frozen=True)
-class Lesson:
-    """What one target is to learn from the current frame."""
-
-    target: Target
-    find: Find
-    rival: bool
-    """Whether something else looks so much like it that the model learns to tell them apart."""
-
-
-def has_rival(evidence: Evidence | None, config: TrackerConfig) -> bool:
-    """Whether the second peak is a hard negative."""
-    limit = config.hard_negative_threshold
-    return evidence is not None and limit < 1 and evidence.second_peak > limit * evidence.peak
-
-
-def due_lessons(lessons: Sequence[Lesson], targets: int, config: TrackerConfig) -> list[Lesson]:
-    """What is learned in this frame; what can wait a little waits for the next ones.
-
-    Targets that were given together would all be due together, and that frame would be late.
-    """
-    urgent = [lesson for lesson in lessons if lesson.rival]
-    others = [
-        lesson
-        for lesson in lessons
-        if not lesson.rival and lesson.target.model.frames_since_update >= config.update_interval
-    ]
-    others.sort(key=lambda lesson: -lesson.target.model.frames_since_update)
-    return urgent + others[: math.ceil(targets / config.update_interval)]
+# Of a lesson, each with a frame of its own where it is spread: view, samples, solution.
+_PARTS = 3
 
 
 class Learner:
@@ -131,22 +100,29 @@ class Learner:
             last_seen_box_xywh=box,
         )
 
-    def learn(self, image: Tensor, lessons: Sequence[Lesson]) -> list[Model | SolverError]:
-        """Add the current frame to the models of some targets and solve them again.
+    def learn(
+        self, image: Tensor, targets: Sequence[Target], lessons: Sequence[Lesson]
+    ) -> dict[str, SolverError]:
+        """Take up lessons of the current frame, and go one part on with each lesson under way.
 
-        One target's failure is its own: it stands in its place in the list.
+        A lesson's parts are a view of the target, its samples in the memory, and the regressor
+        solved anew. Each has its frame, unless the update is not to be spread; a view for which
+        the search's features serve again costs nothing, so its samples are taken at once.
+        Returns what failed, by target id; one target's failure is its own.
         """
+        held = {target.target_id: target.model for target in targets}
+        unsolved = {name: model for name, model in held.items() if model.unsolved}
+        viewed = {name: model for name, model in held.items() if model.view is not None}
+        new = {lesson.target.target_id: lesson.target.model for lesson in lessons}
         with self._timer("update"):
-            features, boxes, regions = self._views(image, lessons)
-            x, y = self._samples(features, boxes, self._update_grid)
-            for index, lesson in enumerate(lessons):
-                one = slice(index, index + 1)
-                weight = self._weights(lesson, regions[index]) if lesson.rival else None
-                model = lesson.target.model
-                frames = model.frames_since_update
-                model.memory.add(x[one], y[one], frames, self._config, weight)
+            crops = self._take_views(image, lessons)
+            spread = self._config.spread_updates and self._config.update_interval >= _PARTS
+            whole = {lesson.target.target_id for lesson in lessons if lesson.rival or not spread}
+            at_once = {name: model for name, model in new.items() if name in whole}
+            ready = {name: model for name, model in new.items() if name not in crops}
+            self._remember([*(viewed | ready | at_once).values()])
         with self._timer("solve"):
-            return [self._solve_again(lesson.target.model) for lesson in lessons]
+            return self._solve_again(unsolved | at_once)
 
     def anchored(self, memory: SampleMemory) -> Model:
         """A model without its newest frames' part, which may have been somebody else's.
@@ -178,39 +154,59 @@ class Learner:
             raise
         return Model(memory, self._net.collapse(regressor))
 
-    def _solve_again(self, model: Model) -> Model | SolverError:
-        try:
-            return self._model(model.memory)
-        except SolverError as error:
-            return error
+    def _solve_again(self, models: dict[str, Model]) -> dict[str, SolverError]:
+        failed = {}
+        for name, model in models.items():
+            model.unsolved = False
+            try:
+                model.kernel = self._model(model.memory).kernel
+            except SolverError as error:
+                model.view = None
+                failed[name] = error
+        return failed
 
-    def _views(
-        self, image: Tensor, lessons: Sequence[Lesson]
-    ) -> tuple[Features, list[BoxXYWH], list[SearchRegion]]:
-        """Head features (B, ...) to learn from, the boxes in those patches, and their regions.
+    def _take_views(self, image: Tensor, lessons: Sequence[Lesson]) -> set[str]:
+        """Give models the views of their lessons; returns the targets that took a new crop.
 
         The features in which a target was found serve again if it is near enough to their middle.
         """
-        regions = [lesson.find.region for lesson in lessons]
-        boxes = [
-            r.to_patch(lesson.target.box_xywh) for r, lesson in zip(regions, lessons, strict=True)
-        ]
-        views = [lesson.find.features for lesson in lessons]
-        fresh = [index for index, box in enumerate(boxes) if not self._serves_again(box)]
+        near = self._config.reuse_features_within
+        fresh = [lesson for lesson in lessons if not lesson.near_middle(near)]
+        regions = {
+            lesson.target.target_id: self._region(lesson.target.box_xywh) for lesson in fresh
+        }
+        features: Features | None = None
         if fresh:
-            new = [self._region(lessons[index].target.box_xywh) for index in fresh]
-            features = self._net.convolve(self._net.trunk(crop_regions(image, new)))
-            for row, (index, region) in enumerate(zip(fresh, new, strict=True)):
-                views[index] = pick(features, slice(row, row + 1))
-                boxes[index] = region.to_patch(lessons[index].target.box_xywh)
-                regions[index] = region
-        joined = (torch.cat([view[0] for view in views]), torch.cat([view[1] for view in views]))
-        return joined, boxes, regions
+            patches = crop_regions(image, [*regions.values()])
+            features = self._net.convolve(self._net.trunk(patches))
+        for lesson in lessons:
+            target, model = lesson.target, lesson.target.model
+            region, view = lesson.find.region, lesson.find.features
+            if features is not None and target.target_id in regions:
+                row = fresh.index(lesson)
+                region = regions[target.target_id]
+                view = pick(features, slice(row, row + 1))
+            model.view = View(
+                view,
+                region.to_patch(target.box_xywh),
+                model.frames_since_update,
+                self._weights(lesson, region) if lesson.rival else None,
+            )
+            model.frames_since_update = 0
+        return set(regions)
 
-    def _serves_again(self, box: BoxXYWH) -> bool:
-        middle = self._config.patch_size / 2
-        moved = math.hypot(box[0] + box[2] / 2 - middle, box[1] + box[3] / 2 - middle)
-        return moved < self._config.reuse_features_within * math.sqrt(box[2] * box[3])
+    def _remember(self, models: Sequence[Model]) -> None:
+        """Put the samples of the models' views into their memories."""
+        views = [model.view for model in models if model.view is not None]
+        if not views:
+            return
+        features = join([view.features for view in views])
+        boxes = [view.box_in_patch for view in views]
+        x, y = self._samples(features, boxes, self._update_grid)
+        for index, (model, view) in enumerate(zip(models, views, strict=True)):
+            one = slice(index, index + 1)
+            model.memory.add(x[one], y[one], view.frames, self._config, view.weight)
+            model.view, model.unsolved = None, True
 
     def _weights(self, lesson: Lesson, region: SearchRegion) -> Tensor:
         """Weights (1, N) of the update's samples: more for those around the rival."""

@@ -12,6 +12,7 @@ the target was given as is never forgotten.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -152,13 +153,11 @@ class GramMemory:
     def solve(self, config: TrackerConfig, anchored: bool = False) -> Tensor:
         """See `SampleMemory.solve`."""
         recent = 0.0 if anchored else config.recent_share
+        shares = (config.first_frame_share, 1 - config.first_frame_share - recent, recent)
         gram, moment = (
-            config.first_frame_share * first + (1 - config.first_frame_share - recent) * lasting
-            for first, lasting in zip(self.first, self.lasting, strict=True)
+            _weighted_sum(parts, shares)
+            for parts in zip(self.first, self.lasting, self.recent, strict=True)
         )
-        if recent:
-            gram.add_(self.recent.gram, alpha=recent)
-            moment.add_(self.recent.moment, alpha=recent)
         return solve_normal_equations(gram, moment, config.regularization)
 
     def _sums(self, x: Tensor, y: Tensor, weight: Tensor | None) -> Sums:
@@ -171,6 +170,14 @@ class GramMemory:
 
 def _mean(value: Tensor) -> Tensor:
     return value.float().mean(dim=0, keepdim=True)
+
+
+def _weighted_sum(parts: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    total = parts[0] * shares[0]
+    for part, share in zip(parts[1:], shares[1:], strict=True):
+        if share:
+            total.add_(part, alpha=share)
+    return total
 
 
 def _copy(sums: Sums) -> Sums:

@@ -6,6 +6,7 @@ from typing import Any
 
 # What neither the paper nor its code has.
 _PLAIN: dict[str, Any] = {
+    "spread_updates": False,
     "reuse_features_within": 0.0,
     "recent_share": 0.0,
     "subgrid_peak": False,

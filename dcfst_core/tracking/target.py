@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from dcfst_core.boxes import BoxXYWH
 from dcfst_core.errors import TargetError
 from dcfst_core.inference.iou_field import Guide
-from dcfst_core.network.embedding import RegressorKernel
+from dcfst_core.network.embedding import Features, RegressorKernel
 from dcfst_core.track import Evidence, ScoreMap, Track, TrackState
 from dcfst_core.tracking.judgement import Belief
 from dcfst_core.tracking.looks import LookBook
@@ -17,13 +19,37 @@ from dcfst_core.tracking.motion import Motion
 from dcfst_core.tracking.shape import Shape
 
 
+@dataclass(frozen=True)
+class View:
+    """A frame that a model has still to learn from."""
+
+    features: Features
+    """Head features (1, ...)."""
+    box_in_patch: BoxXYWH
+    frames: int
+    """How many frames it stands for."""
+    weight: Tensor | None = None
+    """(1, N) of its samples; None is one each."""
+
+
 @dataclass
 class Model:
-    """What a target's regressor has learned, and the regressor as it is used."""
+    """What a target's regressor has learned, and the regressor as it is used.
+
+    Only `Learner` writes it. A lesson may take some frames: then there is a `view` that is not yet
+    in the memory, or a memory that is not yet in the kernel.
+    """
 
     memory: SampleMemory
     kernel: RegressorKernel
     frames_since_update: int = 0
+    view: View | None = None
+    unsolved: bool = False
+
+    @property
+    def learning(self) -> bool:
+        """Whether a lesson is under way."""
+        return self.unsolved or self.view is not None
 
 
 @dataclass

@@ -25,7 +25,8 @@ from dcfst_core.track import Evidence, Track, TrackState
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.finds import Find, weigh
 from dcfst_core.tracking.judgement import Verdict, Verifier, choose, judge
-from dcfst_core.tracking.learning import Learner, Lesson, due_lessons, has_rival
+from dcfst_core.tracking.learning import Learner
+from dcfst_core.tracking.lessons import Lesson, due_lessons, has_rival
 from dcfst_core.tracking.localisation import Localiser
 from dcfst_core.tracking.move import next_box, next_shape
 from dcfst_core.tracking.patch import check_frame, upload_frame
@@ -217,7 +218,7 @@ class Tracker:
             self._move(target, plan, find, evidence, verdict, (width, height))
             if find is not None and verdict.may_learn:
                 lessons.append(Lesson(target, find, has_rival(evidence, config)))
-        self._learn(image, due_lessons(lessons, len(targets), config))
+        self._learn(image, targets, due_lessons(lessons, len(targets), config))
         return {target.target_id: target.track for target in targets}
 
     def _check_size(self, width: int, height: int) -> None:
@@ -270,18 +271,16 @@ class Tracker:
             return
         target.model = replace(anchored, frames_since_update=target.model.frames_since_update)
 
-    def _learn(self, image: Tensor, lessons: Sequence[Lesson]) -> None:
+    def _learn(self, image: Tensor, targets: Sequence[Target], lessons: Sequence[Lesson]) -> None:
         """Let models learn and write what came of it."""
-        if not lessons:
-            return
-        for lesson, learned in zip(lessons, self._learner.learn(image, lessons), strict=True):
-            target = lesson.target
-            if isinstance(learned, SolverError):
-                _give_up_model(target, learned)
-                continue
-            target.model = learned
-            if target.looks is not None and lesson.find.descriptor is not None:
-                target.looks = target.looks.with_look(lesson.find.descriptor)
+        failed = self._learner.learn(image, targets, lessons)
+        for lesson in lessons:
+            target, descriptor = lesson.target, lesson.find.descriptor
+            if target.looks is not None and descriptor is not None:
+                target.looks = target.looks.with_look(descriptor)
+        for target in targets:
+            if target.target_id in failed:
+                _give_up_model(target, failed[target.target_id])
 
     def pop_notes(self) -> dict[str, list[str]]:
         """What went wrong with targets since the last call, by id."""

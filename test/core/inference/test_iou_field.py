@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from dcfst_core.evaluation.straightforward import StraightforwardNet
-from dcfst_core.inference.iou_field import Guide
+from dcfst_core.inference.iou_field import EqualBins, Guide
 from dcfst_core.inference.net import InferenceNet
+from dcfst_core.network.backbone import patch_to_feature
 from dcfst_core.network.embedding import Features
 from dcfst_core.network.model import DCFSTNet
-from dcfst_core.network.prroi_pool import bin_means, bin_means_and_slopes
+from dcfst_core.network.prroi_pool import bin_means
 from dcfst_core.network.rows import join, pick
 
 CPU = torch.device("cpu")
@@ -51,19 +52,21 @@ def guide(nets: tuple[InferenceNet, StraightforwardNet], blocks: Features) -> Gu
 
 
 @pytest.mark.parametrize("bins", [3, 5])
-def test_slopes_of_bin_means_equal_autograd_in_float64(bins: int) -> None:
-    low = torch.tensor([-3.2, 0.3, 4.71, 9.5], dtype=torch.float64, requires_grad=True)
-    high = torch.tensor([1.7, 0.9, 11.13, 14.2], dtype=torch.float64, requires_grad=True)
-    means, by_low, by_high = bin_means_and_slopes(low, high, bins, 12)
-    expected = bin_means(low, high, bins, 12)
-    assert torch.allclose(means, expected, atol=1e-12)
-    for edge, slopes in ((low, by_low), (high, by_high)):
-        for bin_ in range(bins):
-            for cell in range(12):
-                (gradient,) = torch.autograd.grad(
-                    expected[:, bin_, cell].sum(), edge, retain_graph=True
-                )
-                assert torch.allclose(slopes[:, bin_, cell], gradient, atol=1e-10)
+@pytest.mark.parametrize("stride", [8, 16])
+def test_bins_and_their_slopes_equal_autograd_in_float64(bins: int, stride: int) -> None:
+    cells = 12
+    low = torch.tensor([-30.2, 3.1, 44.71, 95.5], dtype=torch.float64, requires_grad=True)
+    high = torch.tensor([17.7, 9.9, 110.13, 142.2], dtype=torch.float64, requires_grad=True)
+    ends = (patch_to_feature(end, stride) for end in (low, high))
+    expected = bin_means(*ends, bins, cells)
+    by_means = torch.randn(4, bins, cells, generator=torch.Generator().manual_seed(0)).double()
+    wanted = torch.autograd.grad((expected * by_means).sum(), (low, high))
+    equal_bins = EqualBins.of(bins, stride, cells, low)
+    with torch.no_grad():
+        weights = equal_bins.means(low / stride, high / stride)
+        by_ends = equal_bins.back(by_means, *weights)
+    assert torch.allclose(weights[0], expected, atol=1e-12)
+    assert torch.allclose(by_ends, torch.stack(wanted, dim=-1), atol=1e-10)
 
 
 def test_closed_form_gradient_equals_autograd(

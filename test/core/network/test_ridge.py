@@ -22,7 +22,7 @@ def problem(samples: int, dimensions: int, batch: int = 2) -> tuple[torch.Tensor
     return x, y
 
 
-@pytest.mark.parametrize(("samples", "dimensions"), [(12, 40), (40, 12), (20, 20)])
+@pytest.mark.parametrize(("samples", "dimensions"), [(12, 40), (40, 12), (20, 20), (300, 410)])
 @pytest.mark.parametrize("regularization", [0.1, 10.0])
 def test_primal_and_dual_equal_lstsq(samples: int, dimensions: int, regularization: float) -> None:
     x, y = problem(samples, dimensions)
@@ -39,8 +39,9 @@ def test_primal_and_dual_equal_lstsq(samples: int, dimensions: int, regularizati
             assert np.abs(solution[index].numpy() - expected).max() < 1e-8
 
 
-def test_normal_equations_equal_the_primal_form() -> None:
-    x, y = problem(30, 10)
+@pytest.mark.parametrize(("samples", "dimensions"), [(30, 10), (320, 300)])
+def test_normal_equations_equal_the_primal_form(samples: int, dimensions: int) -> None:
+    x, y = problem(samples, dimensions)
     moment = (x.mT @ y[..., None]).squeeze(-1)
     difference = solve_normal_equations(x.mT @ x, moment, 0.1) - ridge_solve(x, y, 0.1)
     assert difference.abs().max() < 1e-10
@@ -120,14 +121,18 @@ def test_half_precision_is_solved_in_float32() -> None:
     assert (solution - expected).abs().max() < 1e-4
 
 
-def test_linearly_dependent_samples_are_solved() -> None:
-    x = torch.ones(1, 50, 60)
-    solution = ridge_solve(x, torch.ones(1, 50), 1e-6)
+@pytest.mark.parametrize("samples", [50, 300])
+def test_linearly_dependent_samples_are_solved(samples: int) -> None:
+    x = torch.ones(1, samples, 360)
+    solution = ridge_solve(x, torch.ones(1, samples), 1e-6)
     assert torch.isfinite(solution).all()
-    assert torch.allclose(x @ solution[..., None], torch.ones(1, 50, 1), atol=1e-2)
+    assert torch.allclose(x @ solution[..., None], torch.ones(1, samples, 1), atol=1e-2)
 
 
-def test_samples_that_are_not_finite_raise_and_say_so() -> None:
-    x = torch.full((1, 5, 8), float("nan"))
-    with pytest.raises(SolverError, match=r"5 x 5 .*samples finite: False"):
-        ridge_solve(x, torch.ones(1, 5), 0.1)
+@pytest.mark.parametrize("samples", [5, 300])
+def test_samples_that_are_not_finite_raise_and_say_so(samples: int) -> None:
+    x = torch.randn(1, samples, 400)
+    x[0, -1, 0] = float("nan")
+    size = f"{samples} x {samples}"
+    with pytest.raises(SolverError, match=rf"{size} .*samples finite: False"):
+        ridge_solve(x, torch.ones(1, samples), 0.1)

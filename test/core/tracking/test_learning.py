@@ -16,7 +16,7 @@ import torch
 from dcfst_core import Tracker, TrackerConfig, TrackState
 from dcfst_core.network.model import DCFSTNet
 from dcfst_core.track import Evidence
-from dcfst_core.tracking.learning import Lesson, due_lessons, has_rival
+from dcfst_core.tracking.lessons import Lesson, due_lessons, has_rival
 
 Scene = Callable[..., np.ndarray]
 # Small regions and no refinement, so that an update takes milliseconds.
@@ -28,12 +28,13 @@ CONFIG = TrackerConfig(
     box_refinement=False,
     augment_first_frame=False,
     learning_threshold=0.5,
+    reuse_features_within=0.0,
 )
 BOX = (60, 80, 40, 48)
 
 
 def lesson(name: str, waited: int, rival: bool = False) -> Any:
-    model = SimpleNamespace(frames_since_update=waited)
+    model = SimpleNamespace(frames_since_update=waited, learning=False)
     return Lesson(SimpleNamespace(target_id=name, model=model), None, rival)  # type: ignore[arg-type]
 
 
@@ -103,16 +104,16 @@ def test_many_targets_learn_in_turn_so_that_no_frame_is_late(
         assert {track.state for track in tracks.values()} == {TrackState.TRACKING}
         learned.append([name for name, *_ in updates])
         updates.clear()
-    # Every fifth frame, seven targets: two in a frame.
-    assert [len(names) for names in learned] == [0, 0, 0, 0, 2, 2, 2, 1, 0, 2, 2, 2, 1]
-    assert set(chain(*learned[:8])) == set(chain(*learned[9:])) == set(names)
+    # Every fifth frame, seven targets: two in a frame, one frame after they were looked at.
+    assert [len(names) for names in learned] == [0, 0, 0, 0, 0, 2, 2, 2, 1, 0, 2, 2, 2]
+    assert set(chain(*learned[:9])) == set(names)
 
 
 def test_an_update_counts_for_the_frames_since_the_last(model: DCFSTNet, scene: Scene) -> None:
     tracker = Tracker(model, replace(CONFIG, update_interval=3))
     tracker.init(scene(60, 80), BOX)
     updates = updates_of(tracker)
-    for step in range(1, 8):
+    for step in range(1, 9):
         tracker.update(scene(60 + 2 * step, 80))
     assert [frames for _, _, frames, _ in updates] == [3, 3]
 
@@ -149,6 +150,87 @@ def test_an_update_takes_the_features_at_hand_if_the_target_is_near(
         near = tracker.update(scene(64 + 4 * step, 82 + 2 * step))
     x, y, w, h = near.box_xywh
     assert math.hypot(x + w / 2 - 104, y + h / 2 - 116) < 3
+
+
+def parts_done(tracker: Tracker, frames: list[np.ndarray]) -> list[str]:
+    """Which parts of a lesson each frame did: c = crop, s = samples, r = regressor."""
+    target = tracker._targets["target"]
+    updates = updates_of(tracker)
+    patches: list[int] = []
+    handle = tracker._net._trunk.register_forward_pre_hook(
+        lambda _, inputs: patches.append(len(inputs[0]))
+    )
+    done = []
+    for frame in frames:
+        before = target.model.kernel
+        tracker.update(frame)
+        parts = (("c", len(patches) > 1), ("s", updates), ("r", target.model.kernel is not before))
+        done.append("".join(letter for letter, has in parts if has))
+        updates.clear()
+        patches.clear()
+    handle.remove()
+    return done
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ["", "", "", "", "c", "s", "r", "", ""]),
+        ({"reuse_features_within": 0.5}, ["", "", "", "", "s", "r", "", "", ""]),
+        ({"spread_updates": False}, ["", "", "", "", "csr", "", "", "", ""]),
+        ({"update_interval": 3}, ["", "", "c", "s", "r", "c", "s", "r", "c"]),
+        ({"update_interval": 2}, ["", "csr", "", "csr", "", "csr", "", "csr", ""]),
+        # A second peak, whatever its height, is a rival: learned from at once and as a whole.
+        ({"hard_negative_threshold": 0.0}, ["csr"] * 9),
+    ],
+)
+def test_an_update_is_spread_over_frames(
+    model: DCFSTNet, scene: Scene, changes: dict[str, Any], expected: list[str]
+) -> None:
+    tracker = Tracker(model, replace(CONFIG, **changes))
+    tracker.init(scene(60, 80), BOX)
+    assert parts_done(tracker, [scene(60 + step, 80) for step in range(1, 10)]) == expected
+
+
+def test_a_spread_update_learns_the_same_two_frames_later(model: DCFSTNet, scene: Scene) -> None:
+    kernels = []
+    for spread, frames in ((True, 7), (False, 5)):
+        tracker = Tracker(model, replace(CONFIG, spread_updates=spread))
+        tracker.init(scene(60, 80), BOX)
+        for step in range(1, frames + 1):
+            tracker.update(scene(60 + 2 * step, 80))
+        kernels.append(tracker._targets["target"].model.kernel)
+    for spread_part, part in zip(*kernels, strict=True):
+        assert torch.equal(spread_part, part)
+
+
+def test_a_target_that_moves_waits_a_while_for_the_features_at_hand(
+    model: DCFSTNet, scene: Scene
+) -> None:
+    config = replace(CONFIG, reuse_features_within=0.1)
+    tracker = Tracker(model, config)
+    tracker.init(scene(60, 80), BOX)
+    # 8 of 44 px a frame is too far; the sixth frame shows it where it was.
+    pauses = [scene(60 + 8 * min(step, 5), 80) for step in range(1, 9)]
+    assert parts_done(tracker, pauses) == ["", "", "", "", "", "s", "r", ""]
+    tracker.init(scene(60, 80), BOX)
+    moves = [scene(60 + 8 * step, 80) for step in range(1, 10)]
+    assert parts_done(tracker, moves) == ["", "", "", "", "", "", "c", "s", "r"]
+
+
+def test_a_target_that_is_lost_forgets_the_lesson_it_had_begun(
+    model: DCFSTNet, scene: Scene
+) -> None:
+    tracker = Tracker(model, CONFIG)
+    tracker.init(scene(60, 80), BOX)
+    for step in range(1, 6):
+        tracker.update(scene(60 + step, 80))
+    target = tracker._targets["target"]
+    assert target.model.view is not None and target.model.learning
+    surest = {f"{name}_threshold": 1.0 for name in ("lost", "tracking", "learning")}
+    tracker.config = replace(CONFIG, lost_after=1, **surest)
+    assert tracker.update(scene(66, 80)).state is TrackState.LOST
+    assert not target.model.learning
 
 
 def test_samples_around_a_rival_weigh_more(model: DCFSTNet, scene: Scene) -> None:
