@@ -64,6 +64,7 @@ setup(
             "click_init_node = dcfst_ros.click_init_node:main",
             "box_select_node = dcfst_ros.box_select_node:main",
             "synthetic_camera_node = dcfst_ros.synthetic_camera_node:main",
+            "sros2_policy = dcfst_ros.sros2_policy:main",
         ],
         "dcfst.commands": ["bench.ros = dcfst_ros.bench_command:add_command"],
     },
