@@ -45,6 +45,7 @@ setup(
     extras_require={
         "eval": ["matplotlib>=3.8", "optuna>=4"],
         "hub": ["huggingface_hub>=0.24"],
+        "docs": ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.27,<2"],
         # This name and pytest in it is how colcon knows that `colcon test` is to run pytest.
         "test": ["pytest", "pytest-timeout"],
         # rosbags-image: an independent converter to compare image conversions with.
