@@ -45,6 +45,7 @@ setup(
     extras_require={
         "eval": ["matplotlib>=3.8", "optuna>=4"],
         "hub": ["huggingface_hub>=0.24"],
+        "docs": ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.27,<2"],
         # This name and pytest in it is how colcon knows that `colcon test` is to run pytest.
         "test": ["pytest", "pytest-timeout"],
         # rosbags-image: an independent converter to compare image conversions with.
@@ -64,6 +65,7 @@ setup(
             "click_init_node = dcfst_ros.click_init_node:main",
             "box_select_node = dcfst_ros.box_select_node:main",
             "synthetic_camera_node = dcfst_ros.synthetic_camera_node:main",
+            "sros2_policy = dcfst_ros.sros2_policy:main",
         ],
         "dcfst.commands": ["bench.ros = dcfst_ros.bench_command:add_command"],
     },

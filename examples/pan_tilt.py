@@ -4,7 +4,7 @@
 python examples/pan_tilt.py --seconds 60 --out pan_tilt_out
 
 The camera is simulated, the rest is not: images go to tracker_node over DDS, ~/track and ~/state
-come back and move the motors. After 25 s the target passes behind a pillar. Each image waits for
+come back and move the motors. Now and then the target passes behind a pillar. Each image waits for
 the answer to the one before, so that slow machines show the same; --real-time does not wait.
 Writes error.csv and error.png.
 """
@@ -112,7 +112,9 @@ def follow(node: PanTilt, seconds: float, real_time: bool, rows: list[tuple]) ->
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--pillar-at", type=float, default=25.0, help="when it is hidden, s")
+    parser.add_argument(
+        "--pillar-at", type=float, default=25.0, help="first time that it is hidden, s"
+    )
     parser.add_argument("--out", type=Path, default=Path("pan_tilt_out"))
     parser.add_argument("--real-time", action="store_true", help="wait for no answers")
     parser.add_argument("--own-tracker", action="store_true", help="you started tracker_node")

@@ -1,4 +1,4 @@
-"""The README's tables against the running node: every topic, type and service, and no other."""
+"""The tables of docs/ros.md against the running node: every topic, type and service, no other."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ OF_ROS = {"/rosout", "/parameter_events", "/tracker/transition_event", "/clock"}
 
 
 def documented(kind: str) -> dict[str, str]:
-    """Full names and types of the README's table."""
-    rows = ROW.findall((ROOT / "README.md").read_text())
+    """Full names and types of the table in docs/ros.md."""
+    rows = ROW.findall((ROOT / "docs" / "ros.md").read_text())
     middle = "srv" if kind == "srv" else "msg"
 
     def full(name: str) -> str:
@@ -30,7 +30,7 @@ def documented(kind: str) -> dict[str, str]:
     return {full(n): f"{package}/{middle}/{t}" for k, n, package, t in rows if k == kind}
 
 
-def test_topics_and_services_are_those_of_the_readme(shared: Bench) -> None:
+def test_topics_and_services_are_those_of_the_docs(shared: Bench) -> None:
     node = shared.node
     found = {
         "in": node.get_subscriber_names_and_types_by_node("tracker", "/"),
@@ -44,14 +44,15 @@ def test_topics_and_services_are_those_of_the_readme(shared: Bench) -> None:
         assert here == documented(kind), kind
 
 
-def test_the_readme_names_only_parameters_that_exist() -> None:
+def test_the_docs_name_only_parameters_that_exist() -> None:
     from dcfst_core import TrackerConfig
     from dcfst_ros.launching import ARGUMENTS
     from dcfst_ros.parameters import node_parameters, tracker_parameters
 
     known = {p.name for p in [*node_parameters(), *tracker_parameters(TrackerConfig.default())]}
     known |= {name for name, _, _ in ARGUMENTS}
-    text = (ROOT / "README.md").read_text()
+    places = ("README.md", "docs/ros.md", "docs/troubleshooting.md", "docs/sros2.md")
+    text = "".join((ROOT / place).read_text() for place in places)
     named = set(re.findall(r"`(tracker\.\w+)`", text)) - {"tracker.init", "tracker.update_all"}
     named |= set(re.findall(r"-p (\w+):=", text)) | set(re.findall(r"`(\w+):=\w*`", text))
     assert named and named <= known, named - known
