@@ -68,7 +68,8 @@ class ResNet18Trunk(nn.Module):
 
         Returns block3 (B, 128, S/8, S/8) and block4 (B, 256, S/16, S/16).
         """
-        x = self.maxpool(self.relu(self.bn1(self.conv1(patches))))
+        # Pooled first: the same numbers, and a quarter of them left to rectify.
+        x = self.relu(self.maxpool(self.bn1(self.conv1(patches))))
         block3 = self.layer2(self.layer1(x))
         return block3, self.layer3(block3)
 
@@ -94,8 +95,9 @@ def load_imagenet_trunk(path: str | None = None) -> ResNet18Trunk:
     missing = sorted(set(wanted) - set(state))
     if missing:
         raise CheckpointError(
-            f"expected torchvision's ResNet-18 in {path or 'its download'}; {len(missing)} of {len(wanted)} tensors "
-            f"are missing (first: {missing[:3]}): these are weights of another network"
+            f"expected torchvision's ResNet-18 in {path or 'its download'}; {len(missing)} of "
+            f"{len(wanted)} tensors are missing (first: {missing[:3]}): these are weights of "
+            "another network"
         )
     trunk.load_state_dict({name: value for name, value in state.items() if name in wanted})
     return trunk
