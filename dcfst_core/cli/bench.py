@@ -151,8 +151,9 @@ def _sweep(options: argparse.Namespace, chosen: TrackerConfig) -> list[Case]:
 
 
 def _comparison(done: list[Benchmark], base: Benchmark) -> str:
-    rows = [(b.name, sum(b.total_ms) / len(b.total_ms), b.fps, b.fps / base.fps) for b in done]
-    return format_table(("settings", "ms", "FPS", f"times {base.name}"), rows, digits=2)
+    rows = [(*b.summary(), b.fps / base.fps) for b in done]
+    headings = ("settings", "FPS", "p50 ms", "p95 ms", "p99 ms", f"times {base.name}")
+    return format_table(headings, rows, digits=2)
 
 
 def _frames(options: argparse.Namespace) -> tuple[list[Frame], BoxXYWH]:

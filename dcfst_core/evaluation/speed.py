@@ -27,6 +27,9 @@ STAGES = (
 )
 
 
+_HEADINGS = ("stage", "mean ms", "p50 ms", "p95 ms", "p99 ms", "share")
+
+
 @dataclass(frozen=True)
 class Benchmark:
     """One measurement.
@@ -51,8 +54,12 @@ class Benchmark:
         """Frames a second over the whole pass."""
         return 1e3 * len(self.total_ms) / sum(self.total_ms)
 
+    def summary(self) -> tuple[str, float, float, float, float]:
+        """Its name, frames a second, and milliseconds a frame: p50, p95, p99."""
+        return (self.name, self.fps, *_statistics(self.total_ms)[1:])
+
     def table(self) -> str:
-        """Stages with mean, p50, p95 and share of the total."""
+        """Stages with mean, p50, p95, p99 and share of the total."""
         whole = sum(sum(v) for v in self.stages_ms.values())
         rows = [
             (stage, *_statistics(values), f"{100 * sum(values) / whole:.0f} %")
@@ -65,14 +72,14 @@ class Benchmark:
             (
                 f"{self.name}: {self.targets} target(s), {width}x{height}, {self.device}, "
                 f"{len(self.total_ms)} frames",
-                format_table(("stage", "mean ms", "p50 ms", "p95 ms", "share"), rows, digits=2),
+                format_table(_HEADINGS, rows, digits=2),
                 f"{self.fps:.1f} FPS, init {self.init_ms:.1f} ms, memory: {memory}",
             )
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        names = ("mean_ms", "p50_ms", "p95_ms")
+        names = ("mean_ms", "p50_ms", "p95_ms", "p99_ms")
         timed = {**self.stages_ms, "total": self.total_ms}
         return {
             "name": self.name,
@@ -163,9 +170,9 @@ def _updates(tracker: Tracker, frames: Sequence[Frame], count: int, bar: Any) ->
         bar.update()
 
 
-def _statistics(values_ms: Sequence[float]) -> tuple[float, float, float]:
-    p50, p95 = np.percentile(values_ms, [50, 95])
-    return float(np.mean(values_ms)), float(p50), float(p95)
+def _statistics(values_ms: Sequence[float]) -> tuple[float, float, float, float]:
+    p50, p95, p99 = np.percentile(values_ms, [50, 95, 99])
+    return float(np.mean(values_ms)), float(p50), float(p95), float(p99)
 
 
 def _wait(device: torch.device) -> None:

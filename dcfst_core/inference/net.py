@@ -56,9 +56,12 @@ class InferenceNet:
         self._trunk = self._half(model.trunk)
         self._embedding: Embedding = model.embedding
         self._iou_net: IoUNet = model.iou_net
-        self._half(model.embedding)
         branches = (model.embedding.block3, model.embedding.block4)
-        self._sample_layers = [SampleLayer(branch) for branch in branches]
+        self._sample_layers = [SampleLayer(branch, self.dtype) for branch in branches]
+        for branch in branches:
+            # The fully connected layers stay as they are: `collapse` needs them in float32.
+            self._half(branch.conv1)
+            self._half(branch.conv2)
         net = self._iou_net
         for layers in (net.reference3, net.reference4, net.test3, net.test4, net.fc3, net.fc4):
             self._half(layers)

@@ -16,14 +16,17 @@ from dcfst_core.network.samples import SampleGrid
 
 
 class SampleLayer:
-    """The data matrix of a branch, as `EmbeddingBranch.embed` gives it."""
+    """The data matrix of a branch, as `EmbeddingBranch.embed` gives it.
 
-    def __init__(self, branch: EmbeddingBranch) -> None:
+    `dtype`: of the layer; pooling stays in the features' own.
+    """
+
+    def __init__(self, branch: EmbeddingBranch, dtype: torch.dtype) -> None:
         self._branch = branch
         bins = branch.bins
         ordered = branch.fc.weight.detach().unflatten(1, (-1, bins, bins)).permute(0, 2, 3, 1)
-        self._weight = ordered.flatten(1).contiguous()
-        self._bias = branch.fc.bias.detach()
+        self._weight = ordered.flatten(1).to(dtype).contiguous()
+        self._bias = branch.fc.bias.detach().to(dtype)
 
     def __call__(self, features: Tensor, grid: SampleGrid, target_wh: Tensor) -> Tensor:
         """(B, N, D / 2) in the layer's number format; see `EmbeddingBranch.embed`."""

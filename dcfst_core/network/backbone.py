@@ -95,8 +95,8 @@ def load_imagenet_trunk(path: str | None = None) -> ResNet18Trunk:
     if missing:
         raise CheckpointError(
             f"expected torchvision's ResNet-18 in {path or 'its download'}; {len(missing)} of "
-            f"{len(wanted)} tensors are missing (first: {missing[:3]}): these are weights of another "
-            "network"
+            f"{len(wanted)} tensors are missing (first: {missing[:3]}): these are weights of "
+            "another network"
         )
     trunk.load_state_dict({name: value for name, value in state.items() if name in wanted})
     return trunk

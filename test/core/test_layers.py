@@ -45,3 +45,29 @@ def test_importing_the_core_loads_only_what_a_robot_installs() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+# Imported slowly, or missing on a machine that only trains or measures.
+SLOW_OR_RARE = ("av", "rosbags", "matplotlib", "torchvision", "torch._dynamo")
+
+
+def test_tracking_and_measuring_need_no_video_library_and_no_compiler() -> None:
+    """From the command line's modules to a tracked frame, as `dcfst bench` goes."""
+    code = f"""
+import sys
+sys.modules["av"] = None  # as on a machine without it
+import dcfst_core
+from dcfst_core.cli.main import build_parser
+from dcfst_core.evaluation.synthetic import SyntheticClip
+build_parser()
+clip = SyntheticClip(frames=2, size=(160, 120), target=(30, 30))
+first, second = clip
+config = dcfst_core.TrackerConfig(patch_size=96, grid_size=9)
+tracker = dcfst_core.load_tracker(config=config, device="cpu")
+tracker.init(first, clip.boxes_xywh()[0])
+tracker.update(second)
+print([name for name in {SLOW_OR_RARE} if sys.modules.get(name) is not None])
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "[]"

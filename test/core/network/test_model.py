@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dcfst_core.network.backbone import ResNet18Trunk
 from dcfst_core.network.embedding import Features
 from dcfst_core.network.iou_net import IoUNet
 from dcfst_core.network.model import DCFSTNet
@@ -33,6 +34,24 @@ def test_feature_maps_have_the_papers_sizes(model: DCFSTNet) -> None:
         block3, block4 = model(torch.randn(2, 3, 288, 288))
     assert block3.shape == (2, 128, 36, 36)
     assert block4.shape == (2, 256, 18, 18)
+
+
+def test_the_trunk_is_torchvisions_resnet18() -> None:
+    models = pytest.importorskip("torchvision.models")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        reference, trunk = models.resnet18().eval(), ResNet18Trunk().eval()
+    state = reference.state_dict()
+    wanted = {name for name in state if not name.startswith(("layer4.", "fc."))}
+    assert set(trunk.state_dict()) == wanted
+    trunk.load_state_dict({name: state[name] for name in wanted})
+    patches = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        x = reference.maxpool(reference.relu(reference.bn1(reference.conv1(patches))))
+        block3 = reference.layer2(reference.layer1(x))
+        found = trunk(patches)
+        for got, expected in zip(found, (block3, reference.layer3(block3)), strict=True):
+            assert (got - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
 def test_iou_net_shapes_and_box_gradient(iou_net: IoUNet, blocks: Features) -> None:
