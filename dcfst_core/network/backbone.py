@@ -68,7 +68,8 @@ class ResNet18Trunk(nn.Module):
 
         Returns block3 (B, 128, S/8, S/8) and block4 (B, 256, S/16, S/16).
         """
-        x = self.maxpool(self.relu(self.bn1(self.conv1(patches))))
+        # Pooled first: the same numbers, and a quarter of them left to rectify.
+        x = self.relu(self.maxpool(self.bn1(self.conv1(patches))))
         block3 = self.layer2(self.layer1(x))
         return block3, self.layer3(block3)
 
