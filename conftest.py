@@ -19,6 +19,13 @@ from dcfst_core.network.model import DCFSTNet
 collect_ignore = [] if importlib.util.find_spec("dcfst_training") else ["training"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Faults go into a JUnit report, from which scripts/reliability_report.py makes its table."""
+    for item in items:
+        for marker in item.iter_markers("fault"):
+            item.user_properties.append(("fault", marker.args[0]))
+
+
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A weights file of random numbers: its features are poor but real."""

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 
 from dcfst_core.cli import bag, bench, evaluate, hub, info, track, tune, vot
 from dcfst_core.cli.arguments import with_negative_boxes
-from dcfst_core.errors import DCFSTError
+from dcfst_core.errors import DCFSTError, is_out_of_memory
+
+OUT_OF_MEMORY = "expected room for images and targets; try smaller images, fewer targets, fewer "\
+    "--workers, --preset fast or another --device"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,6 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
     except (DCFSTError, OSError) as error:
         print(f"dcfst {options.command}: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        print(f"dcfst {options.command}: out of memory: {OUT_OF_MEMORY} ({error})", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"dcfst {options.command}: stopped; what was finished is kept", file=sys.stderr)

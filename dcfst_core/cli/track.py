@@ -22,7 +22,7 @@ from dcfst_core.cli.options import (
     build_tracker,
     positive_int,
 )
-from dcfst_core.cli.outputs import COLUMNS, Outputs, Summary
+from dcfst_core.cli.outputs import COLUMNS, Outputs, Summary, TableFile
 from dcfst_core.cli.targets import (
     add_target_options,
     found_before,
@@ -181,9 +181,7 @@ def _open_outputs(
     if options.csv == "-" or (options.csv is None and nothing_else):
         outputs.rows = sys.stdout
     elif options.csv is not None:
-        path = Path(options.csv)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        outputs.rows = stack.enter_context(path.open("w", newline=""))
+        outputs.rows = stack.enter_context(TableFile(Path(options.csv)))
     if outputs.rows is not None:
-        print(",".join(COLUMNS), file=outputs.rows)
+        outputs.rows.write(",".join(COLUMNS) + "\n")
     return outputs

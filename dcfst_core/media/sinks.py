@@ -22,6 +22,8 @@ FORMATS: dict[str, tuple[str, str, str, dict[str, str]]] = {
     ".avi": ("avi", "mjpeg", "yuvj420p", _QUALITY),
     ".webm": ("webm", "libvpx", "yuv420p", {"crf": "8", "deadline": "realtime", "cpu-used": "4"}),
 }
+# In fragments until it is finished, so that what a killed program wrote can be played.
+_CONTAINER = {name: {"movflags": "hybrid_fragmented"} for name in ("mp4", "mov")}
 # MPEG-4 counts time in at most this many parts of a second.
 _FINEST = 65535
 _USUAL_TICKS = 60000
@@ -102,7 +104,9 @@ class VideoWriter(Closing):
     def _open(self, width: int, height: int) -> None:
         container, codec, pixels, options = FORMATS[self.path.suffix.lower()]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = self._av.open(str(self._part.absolute()), "w", format=container)
+        self._container = self._av.open(
+            str(self._part.absolute()), "w", format=container, options=_CONTAINER.get(container, {})
+        )
         self._stream = self._container.add_stream(codec, rate=self._rate, options=options)
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = pixels
@@ -143,11 +147,18 @@ class VideoWriter(Closing):
 
 
 def write_image(path: Path, frame_rgb: Frame) -> None:
-    """Write an RGB image; the name at once leads to the whole file or to none. OSError if not."""
+    """Write an RGB image; the name at once leads to the whole file or to none.
+
+    VideoError when it cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     done, data = cv2.imencode(path.suffix, np.ascontiguousarray(frame_rgb[..., ::-1]))
     if not done:
-        raise OSError(f"cannot write an image to {path}")
+        raise VideoError(f"cannot write an image to {path}")
     part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data.tobytes())
-    os.replace(part, path)
+    try:
+        part.write_bytes(data.tobytes())
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise VideoError(f"cannot write to {path}: {error.strerror or error}") from error
