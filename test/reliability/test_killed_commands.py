@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bag_file import write_bag
+from dcfst_core.evaluation.image_bags import write_image_bag
 from command_process import CommandProcess
 
 from dcfst_core.evaluation.synthetic import SyntheticClip
@@ -89,7 +89,7 @@ def test_table_and_video_of_a_killed_track_are_readable_and_it_can_run_again(
 def test_the_bag_of_a_killed_run_is_readable_and_it_can_run_again(
     command: Start, box: str, untrained: str, small: list[str], tmp_path: Path, moment: int
 ) -> None:
-    bag = write_bag(tmp_path / "drive", [*LONG] * 4)
+    bag = write_image_bag(tmp_path / "drive", [*LONG] * 4)
     before = {p.name: p.read_bytes() for p in bag.iterdir()}
     arguments = ["bag", bag, "--image-topic", "/camera/image_raw", "--init", box]
     arguments += ["--weights", untrained, "--device", "cpu", *small]
