@@ -24,7 +24,7 @@ class CheckpointError(DCFSTError, RuntimeError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of Python, NumPy, OpenCV or PyTorch (CPU or device) says: no memory left."""
+    """Whether an error of Python, OpenCV or PyTorch (CPU or device) says: no memory left."""
     says = ("t allocate memory", "cannot allocate memory", "out of memory", "insufficient memory")
     return isinstance(error, MemoryError) or any(text in str(error).lower() for text in says)
 

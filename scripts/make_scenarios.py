@@ -72,20 +72,24 @@ def scenes() -> dict[str, Scene]:
     dark = [Shot(path(i), light=1.0 - 0.75 * np.sin(np.pi * i / 60)) for i in range(60)]
     sparse = [Shot(path(i)) for i in range(0, 150, 3)]
     vanished = [Shot(path(i), visible=not 30 <= i < 60) for i in range(90)]
-    covered = [Shot(path(i), cover=float(np.interp(i, (20, 30, 50, 60), (0, 1, 1, 0)))) for i in
-               range(85)]
+    covered = [
+        Shot(path(i), cover=float(np.interp(i, (20, 30, 50, 60), (0, 1, 1, 0)))) for i in range(85)
+    ]
     leaves = [Shot((160 - 7 * i if i < 45 else 160 - 7 * (90 - i), 120.0)) for i in range(100)]
     crossing = [Shot(path(0), rival=(300 - 4.5 * i, 128.0)) for i in range(65)]
     return {
-        "steady": Scene("a target on a smooth way", steady, [], {**USUAL, "iou": 0.7, "seen": 1.0}),
+        "steady": Scene(
+            "a target on a smooth way", steady, [], {**USUAL, "iou": 0.7, "seen": 1.0}
+        ),
         "fast": Scene("it moves by a third of its size a frame", fast, [], USUAL),
         "grows": Scene("it comes near and goes", grows, [], USUAL),
         "dark": Scene("the light fades to a quarter and comes back", dark, [], USUAL),
         "dropped_frames": Scene("two of three frames are missing", sparse, [], USUAL),
         "vanishes": Scene("it is gone for 30 frames", vanished, [(30, 59)], back),
         "covered": Scene("something slides over it and away", covered, [(29, 51)], back),
-        "leaves": Scene("it leaves the picture on the left and comes back", leaves, [(26, 64)],
-                        back),
+        "leaves": Scene(
+            "it leaves the picture on the left and comes back", leaves, [(26, 64)], back
+        ),
         "look_alike": Scene("its copy crosses behind it", crossing, [], USUAL),
     }
 
@@ -128,7 +132,9 @@ def truth(scene: Scene) -> list[list[float | str]]:
             rows.append([""] * 4)
             continue
         w, h = TARGET[0] * shot.scale, TARGET[1] * shot.scale
-        rows.append([round(float(v), 3) for v in (shot.centre[0] - w / 2, shot.centre[1] - h / 2, w, h)])
+        rows.append(
+            [round(float(v), 3) for v in (shot.centre[0] - w / 2, shot.centre[1] - h / 2, w, h)]
+        )
     return rows
 
 
@@ -190,8 +196,10 @@ def main() -> int:
     drawn = scenes()
     unknown = sorted(set(options.only) - {*drawn, "demo"})
     if unknown:
-        print(f"make_scenarios: expected names among {[*drawn, 'demo']}; got {unknown}",
-              file=sys.stderr)
+        print(
+            f"make_scenarios: expected names among {[*drawn, 'demo']}; got {unknown}",
+            file=sys.stderr,
+        )
         return 2
     for name, scene in drawn.items():
         if not options.only or name in options.only:

@@ -10,8 +10,10 @@ from dcfst_core.cli import bag, bench, evaluate, hub, info, scenario, track, tun
 from dcfst_core.cli.arguments import with_negative_boxes
 from dcfst_core.errors import DCFSTError, is_out_of_memory
 
-OUT_OF_MEMORY = "expected room for images and targets; try smaller images, fewer targets, fewer "\
+OUT_OF_MEMORY = (
+    "expected room for images and targets; try smaller images, fewer targets, fewer "
     "--workers, --preset fast or another --device"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,7 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        print(f"dcfst {options.command}: out of memory: {OUT_OF_MEMORY} ({error})", file=sys.stderr)
+        print(
+            f"dcfst {options.command}: out of memory: {OUT_OF_MEMORY} ({error})", file=sys.stderr
+        )
         return 1
     except KeyboardInterrupt:
         print(f"dcfst {options.command}: stopped; what was finished is kept", file=sys.stderr)

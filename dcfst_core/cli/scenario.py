@@ -42,8 +42,10 @@ def run(options: argparse.Namespace) -> int:
     apply_threads(options)
     if not options.folder.is_dir():
         raise OptionError(f"expected a folder of scenarios; {options.folder} is none")
-    places = [options.folder] if (options.folder / FILE).is_file() else sorted(
-        path.parent for path in options.folder.glob(f"*/{FILE}")
+    places = (
+        [options.folder]
+        if (options.folder / FILE).is_file()
+        else sorted(path.parent for path in options.folder.glob(f"*/{FILE}"))
     )
     places = [place for place in places if not options.only or place.name in options.only]
     missing = sorted(set(options.only) - {place.name for place in places})
@@ -67,8 +69,12 @@ def run(options: argparse.Namespace) -> int:
         print(f"{scenario.name}: {verdict}", flush=True)
     names = list(outcomes[0].measured)
     rows = [
-        (o.name, str(o.frames), *(_shown(o.measured[n]) for n in names),
-         "failed" if o.failed else "passed")
+        (
+            o.name,
+            str(o.frames),
+            *(_shown(o.measured[n]) for n in names),
+            "failed" if o.failed else "passed",
+        )
         for o in outcomes
     ]
     print("\n" + format_table(("scenario", "frames", *names, ""), rows))

@@ -27,6 +27,7 @@ from dcfst_core.cli.targets import (
     add_target_options,
     found_before,
     given_boxes,
+    notes_of,
     save_targets,
     start_targets,
 )
@@ -135,6 +136,7 @@ def _follow(
                 start_s = time.perf_counter()
                 tracks = list(tracker.update_all(frame.rgb).values())
                 ms = (time.perf_counter() - start_s) * 1e3
+                _tell([f"frame {frame.number}: {note}" for note in notes_of(tracker)])
                 outputs.add(frame, tracks, ms)
                 summary.add(tracks, ms)
                 bar.set_postfix_str(" ".join(f"{t.state.value} {t.score:.2f}" for t in tracks[:3]))

@@ -1,6 +1,7 @@
 """Scenarios: a recorded bag, a box, and what must happen, as YAML beside the bag.
 
-A scenario is a folder with `scenario.yaml` and the bag. What the file may hold is in docs/reliability.md.
+A scenario is a folder with `scenario.yaml` and the bag; docs/reliability.md says what the file may
+hold.
 """
 
 from __future__ import annotations
@@ -102,14 +103,12 @@ def read_scenario(folder: Path) -> Scenario:
 
 
 def run_scenario(scenario: Scenario, tracker: Any) -> Outcome:
-    """Follow the box through the bag's images and judge. `tracker`: a `Tracker` without targets."""
+    """Follow the box through the images and judge. `tracker`: a `Tracker` without targets."""
     tracks: list[Track] = []
     times_s: list[float] = []
     for frame in scenario.frames():
         began_s = time.perf_counter()
-        tracks.append(
-            tracker.update(frame) if tracks else tracker.init(frame, scenario.box_xywh)
-        )
+        tracks.append(tracker.update(frame) if tracks else tracker.init(frame, scenario.box_xywh))
         times_s.append(time.perf_counter() - began_s)
     if not tracks:
         raise ScenarioError(f"{scenario.name}: expected images from {scenario.start_frame} on")
@@ -178,11 +177,15 @@ def _scenario(folder: Path, given: dict[str, Any]) -> Scenario:
     unknown = sorted(set(given) - _KEYS)
     wrong = sorted(set(given["pass"]) - set(CONDITIONS))
     if unknown or wrong:
-        raise ValueError(f"unknown {unknown or wrong}; known are {sorted(_KEYS)} and, to pass, "
-                         f"{sorted(CONDITIONS)}")
+        raise ValueError(
+            f"unknown {unknown or wrong}; known are {sorted(_KEYS)} and, to pass, "
+            f"{sorted(CONDITIONS)}"
+        )
     bag = folder / str(given["bag"])
     if folder.resolve() not in bag.resolve().parents:
-        raise ValueError(f"bag: expected a name in the scenario's own folder; got {given['bag']!r}")
+        raise ValueError(
+            f"bag: expected a name in the scenario's own folder; got {given['bag']!r}"
+        )
     x, y, w, h = (float(value) for value in given["box"])
     truth = _read_truth(folder / "truth.csv") if given.get("truth") else None
     return Scenario(

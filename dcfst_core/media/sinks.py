@@ -105,7 +105,10 @@ class VideoWriter(Closing):
         container, codec, pixels, options = FORMATS[self.path.suffix.lower()]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._container = self._av.open(
-            str(self._part.absolute()), "w", format=container, options=_CONTAINER.get(container, {})
+            str(self._part.absolute()),
+            "w",
+            format=container,
+            options=_CONTAINER.get(container, {}),
         )
         self._stream = self._container.add_stream(codec, rate=self._rate, options=options)
         self._stream.width, self._stream.height = width, height

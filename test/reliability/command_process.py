@@ -1,7 +1,7 @@
 """A command in a process of its own, with a fault beside it; no time is lost on imports.
 
-Python's fork server loads PyTorch once and forks every command from there: as real as a command
-from a shell, but for the seconds that loading takes. Tests about the start itself use a shell's way.
+Python's fork server loads PyTorch once and forks every command from there: as real as one from a
+shell, but for the seconds that loading takes. Tests about the start itself go a shell's way.
 """
 
 from __future__ import annotations

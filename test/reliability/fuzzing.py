@@ -24,8 +24,30 @@ from dcfst_core.errors import DCFSTError
 # A case that takes longer hangs, as far as a robot is concerned.
 LONGEST_S = 10.0
 MOST_BYTES = 2**30
-_NUMBERS = (b"1e999", b"-1", b"nan", b"inf", b"0", b"99999999999999999999", b"1e-320", b"0x7f", b"")
-_PIECES = (b"[", b"{", b'"', b",", b";", b"\n", b"\r", b"\x00", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe")
+_NUMBERS = (
+    b"1e999",
+    b"-1",
+    b"nan",
+    b"inf",
+    b"0",
+    b"99999999999999999999",
+    b"1e-320",
+    b"0x7f",
+    b"",
+)
+_PIECES = (
+    b"[",
+    b"{",
+    b'"',
+    b",",
+    b";",
+    b"\n",
+    b"\r",
+    b"\x00",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b"\xff\xfe",
+)
 
 
 class Fuzz:

@@ -108,7 +108,9 @@ class Soak:
         return row | {"gpu_mb": float(values.get("device memory (MB)", 0))}
 
 
-def run(frames: int, out: Path, weights: Path | None = None, domain: int | None = None) -> list[Row]:
+def run(
+    frames: int, out: Path, weights: Path | None = None, domain: int | None = None
+) -> list[Row]:
     """Go on until `frames` frames were tracked in all sessions; returns all rows."""
     out.mkdir(parents=True, exist_ok=True)
     record = out / "soak.jsonl"
@@ -185,7 +187,12 @@ def plot(rows: list[Row], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    names = {"rss_mb": "resident, MB", "shm_mb": "shared, MB", "threads": "threads", "files": "files"}
+    names = {
+        "rss_mb": "resident, MB",
+        "shm_mb": "shared, MB",
+        "threads": "threads",
+        "files": "files",
+    }
     figure, axes = pyplot.subplots(len(names), 1, sharex=True, figsize=(8, 7))
     for axis, (name, label) in zip(axes, names.items(), strict=True):
         for session in sessions(rows):

@@ -27,7 +27,9 @@ def test_a_video_that_cannot_grow_is_an_error_and_the_old_one_stays(
     process = track("--out", out, "--csv", tmp_path / "t.csv", file_bytes=24 * KIB)
     assert process.wait() == 1
     # A small file's bytes may wait in a buffer until it is finished.
-    said = re.search(r"dcfst track: cannot (write to|finish) (\S+): File too large", process.output)
+    said = re.search(
+        r"dcfst track: cannot (write to|finish) (\S+): File too large", process.output
+    )
     assert said is not None and said[2] == str(out)
     assert out.read_bytes() == b"the video of yesterday"
     assert leftovers(tmp_path) == []

@@ -1,4 +1,4 @@
-"""The machine's settings are not the developer's: started as from a shell, the results are alike."""
+"""The machine is not the developer's: started as from a shell, the results are alike."""
 
 from __future__ import annotations
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dcfst_core.evaluation.image_bags import write_image_bag
 from command_process import CommandProcess
 
+from dcfst_core.evaluation.image_bags import write_image_bag
 from dcfst_core.evaluation.synthetic import SyntheticClip
 from dcfst_core.media.bags import ImageBag
 from dcfst_core.media.video import VideoWriter, open_frames

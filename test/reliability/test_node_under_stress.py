@@ -16,13 +16,14 @@ pytest.importorskip("vision_msgs")
 pytestmark = pytest.mark.ros
 
 from process_stats import held_by  # noqa: E402
-from rcl_interfaces.msg import ParameterType, ParameterValue  # noqa: E402
 from rcl_interfaces.msg import Parameter as ParameterMessage  # noqa: E402
+from rcl_interfaces.msg import ParameterType, ParameterValue  # noqa: E402
 from rcl_interfaces.srv import SetParameters  # noqa: E402
 from ros_bench import BOX, Bench, scene  # noqa: E402
 from vision_msgs.msg import Detection2DArray  # noqa: E402
 
 from dcfst_core.media.image_messages import stamp_to_ns  # noqa: E402
+from dcfst_ros.conversions import detection_to_box  # noqa: E402
 from dcfst_ros.health import WARN  # noqa: E402
 
 # Subscribes reliably to all that is published of targets.
@@ -49,12 +50,8 @@ def works(bench: Bench, index: int = 1) -> None:
 
 
 def are_finite(answers: list[Detection2DArray]) -> bool:
-    boxes = [
-        (d.bbox.center.position.x, d.bbox.center.position.y, d.bbox.size_x, d.bbox.size_y)
-        + (d.results[0].hypothesis.score,)
-        for answer in answers
-        for d in answer.detections
-    ]
+    found = [detection for answer in answers for detection in answer.detections]
+    boxes = [(*detection_to_box(d), d.results[0].hypothesis.score) for d in found]
     return bool(np.isfinite(boxes).all()) if boxes else True
 
 

@@ -1,4 +1,4 @@
-"""Files whose bytes were changed: read, or refused with the reason; never more memory than bounded."""
+"""Files whose bytes were changed: read, or refused with the reason, in bounded memory."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dcfst_core.evaluation.image_bags import write_image_bag
 from fuzzing import Fuzz
 from safetensors.torch import save
 
 from dcfst_core import Tracker, TrackerConfig
 from dcfst_core.cli.options import OptionError, _base_config
+from dcfst_core.evaluation.image_bags import write_image_bag
 from dcfst_core.evaluation.sequences import read_boxes, read_flags
 from dcfst_core.evaluation.synthetic import SyntheticClip
 from dcfst_core.evaluation.vot_regions import read_regions

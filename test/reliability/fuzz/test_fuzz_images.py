@@ -55,7 +55,9 @@ def _consistent(case: tuple[str, int, int, int]) -> dict[str, Any]:
 @pytest.mark.fuzz(8)
 def test_compressed_image_messages(fuzz: Fuzz) -> None:
     frame = next(iter(CLIP))
-    samples = [cv2.imencode(kind, frame)[1].tobytes() for kind in (".png", ".jpg", ".webp", ".bmp")]
+    samples = [
+        cv2.imencode(kind, frame)[1].tobytes() for kind in (".png", ".jpg", ".webp", ".bmp")
+    ]
     samples += [cv2.imencode(".png", frame[..., 0].astype(np.uint16) * 257)[1].tobytes()]
 
     def check(data: bytes) -> None:

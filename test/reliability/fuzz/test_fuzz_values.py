@@ -1,4 +1,4 @@
-"""Boxes, settings, parameters and command lines of any kind: a result, or an error that explains."""
+"""Boxes, settings, parameters, command lines of any kind: a result, or an error that explains."""
 
 from __future__ import annotations
 
