@@ -22,8 +22,13 @@ FORMATS: dict[str, tuple[str, str, str, dict[str, str]]] = {
     ".avi": ("avi", "mjpeg", "yuvj420p", _QUALITY),
     ".webm": ("webm", "libvpx", "yuv420p", {"crf": "8", "deadline": "realtime", "cpu-used": "4"}),
 }
-# In fragments until it is finished, so that what a killed program wrote can be played.
-_CONTAINER = {name: {"movflags": "hybrid_fragmented"} for name in ("mp4", "mov")}
+# What a killed program wrote can be played: every packet is on the disk at once, and MP4 is in
+# fragments until it is finished.
+_FLUSHED = {"flush_packets": "1"}
+_CONTAINER = {
+    **{name: {**_FLUSHED, "movflags": "hybrid_fragmented"} for name in ("mp4", "mov")},
+    **{name: {**_FLUSHED, "cluster_time_limit": "500"} for name in ("webm", "matroska")},
+}
 # MPEG-4 counts time in at most this many parts of a second.
 _FINEST = 65535
 _USUAL_TICKS = 60000
@@ -108,7 +113,7 @@ class VideoWriter(Closing):
             str(self._part.absolute()),
             "w",
             format=container,
-            options=_CONTAINER.get(container, {}),
+            options=_CONTAINER.get(container, _FLUSHED),
         )
         self._stream = self._container.add_stream(codec, rate=self._rate, options=options)
         self._stream.width, self._stream.height = width, height

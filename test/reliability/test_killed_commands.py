@@ -76,9 +76,9 @@ def test_table_and_video_of_a_killed_track_are_readable_and_it_can_run_again(
     assert all(row["time_s"] for row in rows[:-1])
     assert not out.exists(), "a video that is not finished does not take its place"
     part = tmp_path / f".{name}.part"
-    if part.stat().st_size > 2**17:  # less may still have waited in the writer's memory
+    if len(rows) > 26:  # a group of twelve frames is written when it is whole
         with open_frames(part) as source:
-            assert 0 < len(list(source)) <= len(rows) + 1
+            assert len(rows) - 26 < len(list(source)) <= len(rows) + 1
     assert command(*arguments, "--max-frames", 20).wait() == 0
     with open_frames(out) as source:
         assert len(list(source)) == 20

@@ -103,7 +103,7 @@ def test_players_and_recordings_survive_the_death_of_a_tracker_and_a_recorder(
     kept = rows()
     assert [int(row["frame"]) for row in kept[:-1]] == list(range(len(kept) - 1))
     with open_frames(out / ".track.mp4.part") as source:
-        assert len(list(source)) > 30
+        assert len(list(source)) > len(kept) - 20
     bench.processes.clear()
 
 
@@ -112,7 +112,7 @@ def test_a_recorder_with_a_full_disk_says_so_and_ends(bench: Bench) -> None:
     recorder = bench.start("record_node", {"folder": str(bench.folder / "out")})
     bench.wait_for_image_subscriber()
     resource.prlimit(recorder.process.pid, resource.RLIMIT_FSIZE, (2**14, 2**14))
-    for index in range(400):
+    for index in range(400):  # without a tracker the recorder waits for its answers a while
         bench.publish_frame(scene(index % 20))
         bench.spin(0.02)
         if recorder.process.poll() is not None:
