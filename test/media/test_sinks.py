@@ -123,6 +123,7 @@ def test_an_image_is_written_whole_or_not(tmp_path: Path, pictures: list[np.ndar
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["sheet.png"]
 
 
+@pytest.mark.fault("kill -9 while a video is written")
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.avi", "a.webm"])
 def test_what_a_killed_program_wrote_can_be_played(name: str, tmp_path: Path) -> None:
     """A copy of what is on the disk while the writer is at work: no more is there after a kill."""

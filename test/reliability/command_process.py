@@ -18,7 +18,8 @@ from typing import Any
 WAIT_S = 120.0  # generous: the first one loads PyTorch, on a machine that may be busy
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["dcfst_core.cli.main", "dcfst_core", "torch"])
+# What is not installed is passed over.
+_context.set_forkserver_preload(["dcfst_core.cli.main", "torch", "dcfst_training.pack"])
 
 
 class CommandProcess:

@@ -73,3 +73,20 @@ def test_heatmaps_that_cannot_be_written_are_an_error(track: Start, tmp_path: Pa
     assert process.wait() == 1
     assert "File too large" in process.output
     assert leftovers(folder) == []
+
+
+@pytest.mark.fault("disk full while packing a shard")
+def test_a_shard_that_cannot_grow_is_an_error_and_packing_goes_on(
+    command: Start, tmp_path: Path
+) -> None:
+    pytest.importorskip("dcfst_training")
+    out = tmp_path / "shards"
+    flags = ["--data.synthetic=6", "--pack.shard_mb=0.1", "--pack.frames_per_window=2"]
+    arguments = ["train", "pack", f"--out={out}", "--workers=0", *flags]
+    process = command(*arguments, file_bytes=24 * KIB)
+    assert process.wait() == 1
+    assert f"expected room for a shard of 0.1 MB in {out}; File too large" in process.output
+    assert [path for path in out.iterdir() if path.suffix == ".unfinished"] == []
+    again = command(*arguments)
+    assert again.wait() == 0
+    assert "wrote 6 samples" in again.output

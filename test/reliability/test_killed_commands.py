@@ -140,3 +140,22 @@ def test_a_killed_evaluation_goes_on_with_what_is_left(
     assert unchanged == int(found[1])
     assert len(finished()) == len(names)
     assert json.loads((tmp_path / "e.json").read_text())
+
+
+@pytest.mark.fault("kill -9 of `dcfst-train pack` at a random moment")
+def test_a_killed_packing_goes_on_with_what_is_left(command: Start, tmp_path: Path) -> None:
+    pytest.importorskip("dcfst_training")
+    out = tmp_path / "shards"
+    flags = ["--data.synthetic=60", "--pack.shard_mb=0.05", "--pack.frames_per_window=2"]
+    arguments = ["train", "pack", f"--out={out}", "--workers=0", *flags]
+    wanted = random.SystemRandom().randint(2, 6)
+
+    def shards() -> list[Path]:
+        return sorted(out.glob("*.tar"))
+
+    kill_when(command(*arguments), lambda: len(shards()) >= wanted)
+    kept = {path: path.read_bytes() for path in shards()[:-1]}  # the last may not be in the index
+    again = command(*arguments)
+    assert again.wait() == 0 and "wrote 60 samples" in again.output
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert not list(out.glob("*.unfinished"))

@@ -13,6 +13,7 @@ from rclpy.parameter import Parameter  # noqa: E402
 from ros_bench import FAST, Bench, scene  # noqa: E402
 
 
+@pytest.mark.fault("NaN in a target's memory")
 def test_a_damaged_model_is_in_the_log_and_in_the_diagnostics(bench: Bench) -> None:
     """The node runs in this process, for nobody else can reach into its memory."""
     from dcfst_ros.tracker_lifecycle import TrackerNode

@@ -69,6 +69,7 @@ def test_tracks_of_images_that_never_come_are_forgotten(tmp_path: Path) -> None:
     assert len(rows(tmp_path)) == 1
 
 
+@pytest.mark.fault("a recorder whose tracker is gone")
 def test_images_whose_tracks_never_come_do_not_pile_up(tmp_path: Path) -> None:
     recorder = TrackRecorder(tmp_path)
     for frame in range(2 * WAITING_FRAMES):
