@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import statistics
 import sys
 from collections.abc import Iterator
@@ -213,6 +214,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("soak_out"))
     parser.add_argument("--plot", type=Path, help="draw what was measured")
     options = parser.parse_args()
+    # As Ctrl-C: the node must not be left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rows = run(options.frames, options.out)
     if options.plot is not None:
         plot(rows, options.plot)

@@ -25,7 +25,7 @@ def test_a_slow_tracker_answers_about_the_newest_frame(bench: Bench) -> None:
     bench.listen()
     camera = {"width": 160, "height": 120, "rate_hz": 60.0, "period_frames": 60}
     bench.start("synthetic_camera_node", camera)
-    bench.until(lambda: len(bench.tracks) >= 4, "tracks")
+    bench.until(lambda: len(bench.tracks) >= 12, "tracks")
     before = held_by(node.process.pid)
     bench.tracks.clear()
     ages_s = []
@@ -44,7 +44,7 @@ def test_a_slow_tracker_answers_about_the_newest_frame(bench: Bench) -> None:
     work_s = float(values["tracker p95 (ms)"]) / 1e3
     assert sorted(ages_s)[len(ages_s) // 2] < 2 * work_s + 0.1, (ages_s, work_s)
     assert float(values["receive-to-publish p95 (ms)"]) < 2e3 * work_s + 100
-    assert after.rss_mb < before.rss_mb + 32
+    assert after.rss_mb < before.rss_mb + 64
     assert (after.threads, after.files) <= (before.threads, before.files)
 
 
