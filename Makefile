@@ -35,3 +35,33 @@ bench-gate: setup-run
 
 clean:
 	rm -rf .venv build install log demo_out
+
+# ---- reliability: docs/reliability.md says what each of these does -------------------------------
+FRAMES ?= 100000
+CASES ?= 100000
+SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+
+.PHONY: soak fuzz scenarios coverage reliability
+
+soak: setup
+	$(PY) test/reliability/soak.py --frames $(FRAMES) --out soak_out --plot soak_out/soak.png
+
+fuzz: setup
+	@echo "seed $(SEED): repeat with make fuzz CASES=$(CASES) SEED=$(SEED)"
+	$(PY) -m pytest test/reliability/fuzz --fuzz-cases $(CASES) --fuzz-seed $(SEED) --timeout 86400 \
+		--junitxml=fuzz.xml $(PYTEST_ARGS)
+
+scenarios: setup
+	$(PY) scripts/make_scenarios.py scenarios
+	$(PY) -m dcfst_core.cli scenario scenarios --json scenarios/outcomes.json
+
+# Nodes and commands in processes of their own are counted too.
+coverage: setup
+	rm -f .coverage .coverage.*
+	$(PY) -m pytest --cov --cov-report= $(PYTEST_ARGS)
+	$(PY) -m coverage report --skip-covered
+
+# All faults, the slow ones too, then the page that tells of them.
+reliability: setup
+	$(PY) -m pytest -m "fault and not gpu" --junitxml=faults.xml $(PYTEST_ARGS) || true
+	$(PY) scripts/reliability_report.py faults.xml

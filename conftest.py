@@ -19,6 +19,28 @@ from dcfst_core.network.model import DCFSTNet
 collect_ignore = [] if importlib.util.find_spec("dcfst_training") else ["training"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much the tests below test/reliability/fuzz do."""
+    group = parser.getgroup("fuzzing")
+    group.addoption(
+        "--fuzz-cases", type=int, default=3000, help="cases of all fuzz tests together"
+    )
+    group.addoption("--fuzz-seed", type=int, default=0, help="what the cases are drawn from")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """The seed is said before anything can fail."""
+    cases, seed = config.getoption("--fuzz-cases"), config.getoption("--fuzz-seed")
+    return f"fuzzing: --fuzz-cases={cases} --fuzz-seed={seed}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Faults go into a JUnit report, from which scripts/reliability_report.py makes its table."""
+    for item in items:
+        for marker in item.iter_markers("fault"):
+            item.user_properties.append(("fault", marker.args[0]))
+
+
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A weights file of random numbers: its features are poor but real."""

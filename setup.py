@@ -52,6 +52,8 @@ setup(
         "dev": [
             *("rosbags-image>=0.9", "imageio-ffmpeg>=0.5"),
             *("pytest>=8", "pytest-timeout>=2.3"),
+            "hypothesis>=6.100",
+            *("coverage>=7.10", "pytest-cov>=6"),
             *("ruff", "mypy", "import-linter>=2.6", "pre-commit"),
         ],
     },

@@ -23,5 +23,11 @@ class CheckpointError(DCFSTError, RuntimeError):
     """A weights file that is missing, damaged, or of another network."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, OpenCV or PyTorch (CPU or device) says: no memory left."""
+    says = ("t allocate memory", "cannot allocate memory", "out of memory", "insufficient memory")
+    return isinstance(error, MemoryError) or any(text in str(error).lower() for text in says)
+
+
 class SolverError(DCFSTError, RuntimeError):
     """A ridge system that could not be factorised even with added jitter."""

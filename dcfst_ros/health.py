@@ -26,6 +26,11 @@ LOSS_REMEDY = (
     "FASTDDS_DEFAULT_PROFILES_FILE = config/fastdds_images.xml, or let it publish reliable"
 )
 
+NAMESAKES = (
+    "another node has this node's name: boxes reach both, and their answers mix; start one in a "
+    "namespace of its own (-r __ns:=/robot1)"
+)
+
 
 def status_name(node_name: str) -> str:
     """What the tracker of that fully qualified name is called in /diagnostics."""
@@ -102,6 +107,7 @@ class Health:
 
     `silence`: that no image comes, and why; empty while they do. `fault`: what keeps the node from
     its work: an image that cannot be read, weights that cannot be loaded; empty without one.
+    `namesakes`: other nodes of this node's full name.
     """
 
     def __init__(self, window: int = 150, clock: Callable[[], float] = time.monotonic) -> None:
@@ -110,6 +116,7 @@ class Health:
         self.lost = RateMeter(clock=clock)
         self.silence = ""
         self.fault = ""
+        self.namesakes = 0
         self._parts_ms: dict[str, deque[float]] = {
             name: deque(maxlen=window) for name in (LATENCY, RECEIVE, INSIDE, TRACKER, OVERHEAD)
         }
@@ -203,6 +210,8 @@ class Health:
             return [(WARN, "paused: targets are kept, ~/enable goes on")]
         if self.fault:
             problems.append((ERROR if situation.activity == "unconfigured" else WARN, self.fault))
+        if self.namesakes:
+            problems.append((WARN, NAMESAKES))
         if situation.activity != "active":
             return problems
         for level, state in ((ERROR, TrackState.LOST), (WARN, TrackState.UNCERTAIN)):

@@ -12,6 +12,7 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Detection2D, Detection2DArray
 
 from dcfst_core import Track, TrackState
+from dcfst_core.errors import is_out_of_memory
 from dcfst_core.media.drawing import draw_tracks
 from dcfst_core.media.image_messages import rgb_to_image
 from dcfst_ros.conversions import make_detection
@@ -23,6 +24,10 @@ from dcfst_ros.target_status import TargetStatus
 
 TRACK_DEPTH = 10
 WARN_EVERY_S = 5.0
+OUT_OF_MEMORY = (
+    "no memory left for this frame, tracking goes on with the next one: fewer targets, smaller "
+    "images, tracker_preset: fast, or buffer_mb below 256 need less"
+)
 
 
 class TrackOutputs:
@@ -117,10 +122,13 @@ class TrackOutputs:
         """Something unforeseen on the tracking thread: report it and go on."""
         if not self._node.context.ok():
             return
-        self._health.note_fault(f"{type(error).__name__}: {error}")
-        self._node.get_logger().error(
-            "".join(traceback.format_exception(error)), throttle_duration_sec=WARN_EVERY_S
-        )
+        if is_out_of_memory(error):
+            text = f"{OUT_OF_MEMORY} ({error})"
+            self._health.note_fault(text)
+        else:
+            self._health.note_fault(f"{type(error).__name__}: {error}")
+            text = "".join(traceback.format_exception(error))
+        self._node.get_logger().error(text, throttle_duration_sec=WARN_EVERY_S)
 
     def _publish_tracks(self, header: Header, result: FrameResult) -> None:
         seen = [

@@ -20,6 +20,8 @@ SHEET_FRAMES = 12
 USUAL_FPS = 30.0
 # Messages of different topics may overtake each other by a frame.
 LAG_FRAMES = 2
+# Images that wait for their tracks: those of a tracker that is gone are written without.
+WAITING_FRAMES = 150
 # Tracks that wait for their image; those of images that never come are forgotten.
 EARLY_FRAMES = 100
 
@@ -79,7 +81,8 @@ class TrackRecorder:
     of its tracks.
 
     A frame is written once its tracks and those of the next frames came, so nothing is lost when
-    the recording is interrupted; `finish` writes the rest and the sheet.
+    the recording is interrupted; `finish` writes the rest and the sheet. Without a tracker, frames
+    are written `WAITING_FRAMES` later.
     """
 
     folder: Path
@@ -113,6 +116,8 @@ class TrackRecorder:
         early = self._early.pop(stamp_ns, None)
         if early is not None:
             self.add_tracks(stamp_ns, *early)
+        while len(self._pending) > WAITING_FRAMES:
+            self._write(min(self._pending))
 
     def add_tracks(self, stamp_ns: int, detections: list[Any], arrival_ns: int) -> None:
         """All targets seen in the image of that stamp; `arrival_ns` on the images' clock.

@@ -12,9 +12,12 @@ from rclpy._rclpy_pybind11 import RCLError
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
+from dcfst_core.errors import is_out_of_memory
 from dcfst_ros.fast_dds import use_image_profile
 from dcfst_ros.interrupts import restore_signals
 
+# What rclpy says when there is no memory for the Python object of a message.
+_NOT_TAKEN = "Unable to convert call argument"
 SomeNode = TypeVar("SomeNode", bound=Node)
 
 
@@ -68,5 +71,13 @@ def spin(node: Node) -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     while rclpy.ok():
-        # Not for ever: a signal just before a wait may go unnoticed by it.
-        executor.spin_once(timeout_sec=0.2)
+        try:
+            # Not for ever: a signal just before a wait may go unnoticed by it.
+            executor.spin_once(timeout_sec=0.2)
+        except (MemoryError, RuntimeError) as error:
+            if not (is_out_of_memory(error) or _NOT_TAKEN in str(error)):
+                raise
+            node.get_logger().error(
+                "no memory left to take a message, which is lost; the node goes on",
+                throttle_duration_sec=5.0,
+            )

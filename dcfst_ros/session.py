@@ -280,6 +280,10 @@ class TrackingSession:
         except RefusedError as error:
             self._listener.on_refused(start.request, str(error))
             return
+        except Exception as error:
+            # Unforeseen, and reported as such; the box gets its answer all the same.
+            self._listener.on_refused(start.request, f"{type(error).__name__}: {error}")
+            raise
         self._starts.current = start
         if not others:
             self.buffer.mark_taken(frame)

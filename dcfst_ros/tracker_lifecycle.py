@@ -19,7 +19,7 @@ from dcfst_core.tracking.tracker import DEFAULT_TARGET_ID
 from dcfst_ros.compatibility import steady_timer
 from dcfst_ros.conversions import class_id_of, detection_to_box
 from dcfst_ros.frame_buffer import FrameBuffer
-from dcfst_ros.health import Health
+from dcfst_ros.health import NAMESAKES, Health
 from dcfst_ros.image_conversion import Conversion, ConversionError, choose_conversion
 from dcfst_ros.image_input import ImageInput
 from dcfst_ros.node_diagnostics import describe_node
@@ -214,6 +214,13 @@ class TrackerNode(ParameterNode):
             self._outputs.status.heartbeat(self.session.reports if active else [])
 
     def _publish_diagnostics(self) -> None:
+        before, self.health.namesakes = self.health.namesakes, self._count_namesakes()
+        if self.health.namesakes > before:
+            self.get_logger().warning(NAMESAKES)
         message = DiagnosticArray(status=[describe_node(self)])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
+
+    def _count_namesakes(self) -> int:
+        own = (self.get_name(), self.get_namespace())
+        return max(0, self.get_node_names_and_namespaces().count(own) - 1)

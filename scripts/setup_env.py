@@ -64,6 +64,9 @@ PACKAGE_DEPENDENCIES = [
 ]
 EXTRAS = ["rosbags-image>=0.9", "matplotlib>=3.8", "optuna>=4", "setuptools>=64"]
 TEST_TOOLS = [
+    "coverage>=7.10",
+    "hypothesis>=6.100",
+    "pytest-cov>=6",
     "huggingface_hub>=0.24",
     "imageio-ffmpeg>=0.5",
     "pytest>=8",

@@ -184,6 +184,7 @@ def chunked(path: Path, compression: Any) -> Path:
     return path
 
 
+@pytest.mark.fault("a bag cut off before its index")
 @pytest.mark.parametrize("fault", ["no index", "half an index", "no end", "cut", "cut in a chunk"])
 def test_an_mcap_without_a_whole_index_is_read(
     fault: str, follow: Any, tmp_path: Path, capsys: Any
@@ -231,6 +232,7 @@ def test_a_compressed_chunk_that_is_cut_gives_its_first_messages(
     assert 2 < len(found) < 12 and found == RISING[: len(found)]
 
 
+@pytest.mark.fault("a bag whose database was not closed")
 def test_a_database_with_a_journal_gives_its_last_messages(
     follow: Any, tmp_path: Path, capsys: Any
 ) -> None:

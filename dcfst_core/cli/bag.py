@@ -24,7 +24,7 @@ from dcfst_core.cli.options import (
     initial_boxes,
 )
 from dcfst_core.cli.outputs import Outputs, Summary
-from dcfst_core.cli.targets import start_targets
+from dcfst_core.cli.targets import notes_of, start_targets
 from dcfst_core.media.image_messages import ImageMessageError, stamp_to_ns, to_rgb
 from dcfst_core.media.output_files import check_outputs
 from dcfst_core.media.video import Frame, TimedFrame, VideoWriter
@@ -166,6 +166,7 @@ class Passage:
             began_s = time.perf_counter()
             tracks = list(self.start.tracker.update_all(frame).values())
             ms = (time.perf_counter() - began_s) * 1e3
+            _warn(*(f"image {self.images}: {note}" for note in notes_of(self.start.tracker)))
         else:
             tracks, ms = self.start.tracks, self.start.ms
             self._started, self._size = True, frame.shape

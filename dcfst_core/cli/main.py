@@ -1,4 +1,4 @@
-"""The command line: `dcfst track | bag | eval | tune | bench | info | hub | vot`."""
+"""The command line: `dcfst track | bag | eval | tune | scenario | bench | info | hub | vot`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from dcfst_core.cli import bag, bench, evaluate, hub, info, track, tune, vot
+from dcfst_core.cli import bag, bench, evaluate, hub, info, scenario, track, tune, vot
 from dcfst_core.cli.arguments import with_negative_boxes
-from dcfst_core.errors import DCFSTError
+from dcfst_core.errors import DCFSTError, is_out_of_memory
+
+OUT_OF_MEMORY = (
+    "expected room for images and targets; try smaller images, fewer targets, fewer "
+    "--workers, --preset fast or another --device"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,6 +24,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
     except (DCFSTError, OSError) as error:
         print(f"dcfst {options.command}: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        print(
+            f"dcfst {options.command}: out of memory: {OUT_OF_MEMORY} ({error})", file=sys.stderr
+        )
         return 1
     except KeyboardInterrupt:
         print(f"dcfst {options.command}: stopped; what was finished is kept", file=sys.stderr)
@@ -33,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="DCFST visual tracker: give it one box, it keeps the object.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (track, bag, evaluate, tune, bench, info, hub, vot):
+    for module in (track, bag, evaluate, tune, scenario, bench, info, hub, vot):
         module.add_command(commands)
     return parser
 

@@ -163,6 +163,6 @@ def assignments(pairs: list[str]) -> dict[str, Any]:
             raise OptionError(f"--set: expected FIELD=VALUE; got {pair!r}")
         try:
             values[name.strip()] = json.loads(text.strip().lower())
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             values[name.strip()] = text.strip()
     return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections import Counter
 from collections.abc import Sequence
@@ -10,13 +11,49 @@ from pathlib import Path
 from typing import TextIO
 
 from dcfst_core import Track
+from dcfst_core.errors import DCFSTError
 from dcfst_core.media.drawing import contact_sheet, draw_tracks, spread_indices
-from dcfst_core.media.frames import Frame, TimedFrame
+from dcfst_core.media.frames import Closing, Frame, TimedFrame
 from dcfst_core.media.heatmap import draw_score_map
 from dcfst_core.media.sinks import VideoWriter, write_image
 
 COLUMNS = ("frame", "target", "x", "y", "w", "h", "score", "state", "ms", "time_s")
 SHEET_FRAMES = 12
+
+
+class TableError(DCFSTError, OSError):
+    """A table that cannot be written, with its name and the reason."""
+
+
+class TableFile(Closing):
+    """A text file for rows; what was flushed is on the disk, and errors name the file."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._file = path.open("w", newline="")
+
+    def write(self, text: str) -> None:
+        """Take a row; TableError when it cannot be written."""
+        try:
+            self._file.write(text)
+        except OSError as error:
+            raise self._error(error) from error
+
+    def flush(self) -> None:
+        """Write the rows taken; TableError when they cannot be written."""
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise self._error(error) from error
+
+    def close(self) -> None:
+        """Let go of the file. Rows that could not be written were an error before."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def _error(self, error: OSError) -> TableError:
+        return TableError(f"cannot write to {self._path}: {error.strerror or error}")
 
 
 @dataclass
@@ -27,7 +64,7 @@ class Outputs:
     """
 
     video: VideoWriter | None = None
-    rows: TextIO | None = None
+    rows: TextIO | TableFile | None = None
     sheet: Path | None = None
     heatmaps: Path | None = None
     drawn: list[Frame] = field(default_factory=list)

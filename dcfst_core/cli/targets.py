@@ -79,6 +79,11 @@ def start_targets(
     return tracks + list(tracker.update_all(frame, only=list(saved)).values())
 
 
+def notes_of(tracker: Tracker) -> list[str]:
+    """What went wrong with targets since the last call, for the user."""
+    return [f"{name}: {'; '.join(notes)}" for name, notes in tracker.pop_notes().items()]
+
+
 def save_targets(tracker: Tracker, options: argparse.Namespace) -> None:
     """Write the files of --save."""
     if options.save is None:

@@ -22,11 +22,12 @@ from dcfst_core.cli.options import (
     build_tracker,
     positive_int,
 )
-from dcfst_core.cli.outputs import COLUMNS, Outputs, Summary
+from dcfst_core.cli.outputs import COLUMNS, Outputs, Summary, TableFile
 from dcfst_core.cli.targets import (
     add_target_options,
     found_before,
     given_boxes,
+    notes_of,
     save_targets,
     start_targets,
 )
@@ -135,6 +136,7 @@ def _follow(
                 start_s = time.perf_counter()
                 tracks = list(tracker.update_all(frame.rgb).values())
                 ms = (time.perf_counter() - start_s) * 1e3
+                _tell([f"frame {frame.number}: {note}" for note in notes_of(tracker)])
                 outputs.add(frame, tracks, ms)
                 summary.add(tracks, ms)
                 bar.set_postfix_str(" ".join(f"{t.state.value} {t.score:.2f}" for t in tracks[:3]))
@@ -181,9 +183,7 @@ def _open_outputs(
     if options.csv == "-" or (options.csv is None and nothing_else):
         outputs.rows = sys.stdout
     elif options.csv is not None:
-        path = Path(options.csv)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        outputs.rows = stack.enter_context(path.open("w", newline=""))
+        outputs.rows = stack.enter_context(TableFile(Path(options.csv)))
     if outputs.rows is not None:
-        print(",".join(COLUMNS), file=outputs.rows)
+        outputs.rows.write(",".join(COLUMNS) + "\n")
     return outputs

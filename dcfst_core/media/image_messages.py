@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dcfst_core.errors import DCFSTError
+from dcfst_core.errors import DCFSTError, is_out_of_memory
 from dcfst_core.media.frames import Frame
 from dcfst_core.media.limits import image_fault
 
@@ -93,7 +93,16 @@ def image_to_rgb(message: Any) -> Frame:
     if encoding.to_rgb is None:
         # The message owns its bytes and may be reused; the copy is the frame everyone keeps.
         return np.array(pixels, dtype=np.uint8, order="C")
-    return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), encoding.to_rgb), dtype=np.uint8)
+    try:
+        converted = cv2.cvtColor(np.ascontiguousarray(pixels), encoding.to_rgb)
+    except cv2.error as error:
+        if is_out_of_memory(error):
+            raise
+        raise ImageMessageError(
+            f"expected sizes that {message.encoding} can have (even ones, where pixels share "
+            f"their colour); got {message.width}x{message.height}"
+        ) from error
+    return np.asarray(converted, dtype=np.uint8)
 
 
 def _unpad(message: Any, encoding: Encoding) -> NDArray[Any]:

@@ -22,6 +22,13 @@ FORMATS: dict[str, tuple[str, str, str, dict[str, str]]] = {
     ".avi": ("avi", "mjpeg", "yuvj420p", _QUALITY),
     ".webm": ("webm", "libvpx", "yuv420p", {"crf": "8", "deadline": "realtime", "cpu-used": "4"}),
 }
+# What a killed program wrote can be played: every packet is on the disk at once, and MP4 is in
+# fragments until it is finished.
+_FLUSHED = {"flush_packets": "1"}
+_CONTAINER = {
+    **{name: {**_FLUSHED, "movflags": "hybrid_fragmented"} for name in ("mp4", "mov")},
+    **{name: {**_FLUSHED, "cluster_time_limit": "500"} for name in ("webm", "matroska")},
+}
 # MPEG-4 counts time in at most this many parts of a second.
 _FINEST = 65535
 _USUAL_TICKS = 60000
@@ -102,7 +109,12 @@ class VideoWriter(Closing):
     def _open(self, width: int, height: int) -> None:
         container, codec, pixels, options = FORMATS[self.path.suffix.lower()]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = self._av.open(str(self._part.absolute()), "w", format=container)
+        self._container = self._av.open(
+            str(self._part.absolute()),
+            "w",
+            format=container,
+            options=_CONTAINER.get(container, _FLUSHED),
+        )
         self._stream = self._container.add_stream(codec, rate=self._rate, options=options)
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = pixels
@@ -143,11 +155,18 @@ class VideoWriter(Closing):
 
 
 def write_image(path: Path, frame_rgb: Frame) -> None:
-    """Write an RGB image; the name at once leads to the whole file or to none. OSError if not."""
+    """Write an RGB image; the name at once leads to the whole file or to none.
+
+    VideoError when it cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     done, data = cv2.imencode(path.suffix, np.ascontiguousarray(frame_rgb[..., ::-1]))
     if not done:
-        raise OSError(f"cannot write an image to {path}")
+        raise VideoError(f"cannot write an image to {path}")
     part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data.tobytes())
-    os.replace(part, path)
+    try:
+        part.write_bytes(data.tobytes())
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise VideoError(f"cannot write to {path}: {error.strerror or error}") from error

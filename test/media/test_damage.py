@@ -30,6 +30,7 @@ def overwrite(path: Path, place: int, data: bytes) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.fault("a video with damaged frames")
 @pytest.mark.parametrize(
     ("name", "options", "end"),
     [
@@ -85,6 +86,7 @@ def test_the_first_and_the_last_frame_can_be_the_damaged_one(place: int, make: M
     assert [f.number for f in frames] == [n for n in range(FRAMES) if n != place]
 
 
+@pytest.mark.fault("a truncated video")
 @pytest.mark.parametrize(
     ("name", "options"),
     [

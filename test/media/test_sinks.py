@@ -121,3 +121,21 @@ def test_an_image_is_written_whole_or_not(tmp_path: Path, pictures: list[np.ndar
     write_image(tmp_path / "new" / "sheet.png", pictures[0])
     np.testing.assert_array_equal(read_image(tmp_path / "new" / "sheet.png"), pictures[0])
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["sheet.png"]
+
+
+@pytest.mark.fault("kill -9 while a video is written")
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.avi", "a.webm"])
+def test_what_a_killed_program_wrote_can_be_played(name: str, tmp_path: Path) -> None:
+    """A copy of what is on the disk while the writer is at work: no more is there after a kill."""
+    writer = VideoWriter(tmp_path / name, 30.0)
+    for index in range(60):
+        writer.write(np.full((48, 64, 3), 4 * index, np.uint8))
+    left = tmp_path / f"left{Path(name).suffix}"
+    left.write_bytes((tmp_path / f".{name}.part").read_bytes())
+    with open_frames(left) as source:
+        frames = list(source)
+    assert len(frames) >= 30
+    assert [int(frame.mean()) // 4 for frame in frames[:5]] == pytest.approx(range(5), abs=1)
+    writer.close()
+    with open_frames(tmp_path / name) as source:
+        assert len(list(source)) == 60

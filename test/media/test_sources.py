@@ -52,6 +52,7 @@ def test_http_streams_are_read(name: str, options: str, make: Make, server: str)
     assert source.missing is None
 
 
+@pytest.mark.fault("a network stream that breaks off")
 def test_a_stream_that_breaks_off_is_said(make: Make, server: str) -> None:
     path = make("a.mkv", X264)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

@@ -180,6 +180,7 @@ def test_late_subscribers_get_the_last_answer_for_each_id(shared: Bench) -> None
     assert sorted(told) == [("p", "started"), ("q", "refused")]
 
 
+@pytest.mark.fault("large images in the buffer")
 def test_large_images_are_kept_within_the_byte_limit(bench: Bench) -> None:
     bench.start(parameters={"buffer_mb": 1, "buffer_frames": 100})
     bench.listen()
@@ -199,6 +200,7 @@ def test_large_images_are_kept_within_the_byte_limit(bench: Bench) -> None:
     assert float(bench.status_line()[2]["images kept (MB)"]) <= 1.0
 
 
+@pytest.mark.fault("simulated time without a clock")
 def test_simulated_time_without_a_clock_neither_deafens_nor_mutes(bench: Bench) -> None:
     bench.start(parameters={"use_sim_time": True, "diagnostics_period_s": 0.2})
     bench.listen()

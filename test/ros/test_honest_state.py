@@ -100,6 +100,7 @@ def test_a_paused_and_a_deactivated_tracker_say_idle(bench: Bench) -> None:
     assert bench.result_of("cup").message == "released: deactivated"
 
 
+@pytest.mark.fault("a camera that falls silent")
 def test_targets_of_a_silent_camera_are_lost_until_it_speaks(bench: Bench) -> None:
     bench.start(parameters=SILENCE)
     bench.listen()

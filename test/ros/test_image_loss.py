@@ -52,6 +52,7 @@ def test_a_profile_that_cannot_be_read_is_an_error(tmp_path: Path, content: str 
         check_profile(path)
 
 
+@pytest.mark.fault("an unreadable Fast DDS profile")
 @pytest.mark.ros
 @pytest.mark.parametrize("module", ["tracker_node", "synthetic_camera_node"])
 def test_a_node_with_an_unreadable_profile_says_so_and_ends(module: str, tmp_path: Path) -> None:
@@ -84,6 +85,7 @@ class TestOverDDS:
         values = bench.status_line()[2]
         assert int(values["images received"]) >= 40, values
 
+    @pytest.mark.fault("images lost by the middleware")
     def test_lost_images_are_counted_with_the_remedy(self, bench: Bench) -> None:
         bench.env[PROFILE_CHOICE] = "none"
         node = bench.start(parameters={"diagnostics_period_s": 0.3})

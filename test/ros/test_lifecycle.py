@@ -45,6 +45,7 @@ def resources(pid: int) -> tuple[float, int]:
     return int(fields["VmRSS"].split()[0]) / 1024, int(fields["Threads"])
 
 
+@pytest.mark.fault("50 lifecycle rounds")
 @pytest.mark.parametrize("rounds", [4, pytest.param(50, marks=pytest.mark.slow)])
 def test_lifecycle_transitions_leak_nothing(bench: Bench, rounds: int) -> None:
     node = bench.start(parameters={"autostart": False})
@@ -76,6 +77,7 @@ def test_lifecycle_transitions_leak_nothing(bench: Bench, rounds: int) -> None:
     assert "Traceback" not in node.log
 
 
+@pytest.mark.fault("lifecycle requests in any order")
 @pytest.mark.parametrize("requests", [12, pytest.param(200, marks=pytest.mark.slow)])
 def test_any_order_of_requests_is_obeyed_or_refused_and_leaks_nothing(
     bench: Bench, requests: int

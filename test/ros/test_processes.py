@@ -6,9 +6,12 @@ import mmap
 import os
 from pathlib import Path
 
+import pytest
+
 from dcfst_ros.processes import remove_stale_shared_memory
 
 
+@pytest.mark.fault("stale shared memory of killed processes")
 def test_only_old_files_that_nobody_uses_are_removed(tmp_path: Path) -> None:
     names = ("fastrtps_left", "fastrtps_left_el", "sem.fastrtps_left", "fastrtps_open")
     for name in (*names, "fastrtps_mapped", "fastrtps_new", "others"):

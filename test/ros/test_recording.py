@@ -16,8 +16,9 @@ from sensor_msgs.msg import Image  # noqa: E402
 from vision_msgs.msg import Detection2D, ObjectHypothesisWithPose  # noqa: E402
 
 from dcfst_core.media.image_messages import rgb_to_image  # noqa: E402
+from dcfst_core.media.video import open_frames  # noqa: E402
 from dcfst_ros.conversions import fill_bounding_box  # noqa: E402
-from dcfst_ros.recording import EARLY_FRAMES, TrackRecorder  # noqa: E402
+from dcfst_ros.recording import EARLY_FRAMES, WAITING_FRAMES, TrackRecorder  # noqa: E402
 
 BOX = (4.0, 6.0, 12.0, 10.0)
 
@@ -66,3 +67,15 @@ def test_tracks_of_images_that_never_come_are_forgotten(tmp_path: Path) -> None:
     recorder.add_image(3 * EARLY_FRAMES - 1, image())
     recorder.finish()
     assert len(rows(tmp_path)) == 1
+
+
+@pytest.mark.fault("a recorder whose tracker is gone")
+def test_images_whose_tracks_never_come_do_not_pile_up(tmp_path: Path) -> None:
+    recorder = TrackRecorder(tmp_path)
+    for frame in range(2 * WAITING_FRAMES):
+        recorder.add_image(frame * 40_000_000, image())
+        assert len(recorder._pending) <= WAITING_FRAMES
+    assert recorder._written == WAITING_FRAMES
+    recorder.finish()
+    with open_frames(tmp_path / "track.mp4") as video:
+        assert len(list(video)) == 2 * WAITING_FRAMES

@@ -73,6 +73,7 @@ def test_a_camera_may_start_before_or_after_the_node(
     assert f"subscribed to /image ({wanted})" in node.log
 
 
+@pytest.mark.fault("a camera that dies and comes back with another quality of service")
 def test_a_camera_dies_and_comes_back_with_another_reliability(bench: Bench) -> None:
     node = bench.start(parameters={"no_image_timeout_s": 1.0})
     bench.listen()
@@ -89,6 +90,7 @@ def test_a_camera_dies_and_comes_back_with_another_reliability(bench: Bench) -> 
     assert node.stop() == 0
 
 
+@pytest.mark.fault("a target lost on the first frame")
 def test_a_lost_target_is_not_published_as_a_detection(bench: Bench) -> None:
     bench.start(parameters=BLIND)
     bench.listen()
@@ -127,6 +129,7 @@ def test_a_past_stamp_starts_on_its_own_frame_and_catches_up(shared: Bench) -> N
     shared.until(lambda: "7 frames back, caught up through 7" in node.log, "a report")
 
 
+@pytest.mark.fault("boxes from the past and from the future")
 def test_too_old_and_future_boxes_are_refused_and_the_target_kept(bench: Bench) -> None:
     node = bench.start(parameters={"buffer_frames": 5})
     bench.listen()
@@ -179,6 +182,7 @@ def test_release_reset_replace_and_pause(shared: Bench) -> None:
     shared.until(lambda: shared.state_names()[-1] == "idle", "the target to be released")
 
 
+@pytest.mark.fault("images that contradict themselves")
 def test_garbage_images_are_warned_about_and_tracking_goes_on(shared: Bench) -> None:
     node = shared.processes[0]
     shared.begin(scene(0))
@@ -210,6 +214,7 @@ def test_garbage_images_are_warned_about_and_tracking_goes_on(shared: Bench) -> 
     assert len(shared.follow([scene(2)])[0].detections) == 1
 
 
+@pytest.mark.fault("a camera that changes its size")
 def test_a_change_of_size_releases_the_targets_with_a_warning(shared: Bench) -> None:
     node = shared.processes[0]
     shared.begin(scene(0))
@@ -234,6 +239,7 @@ def test_two_trackers_in_two_namespaces(bench: Bench) -> None:
     assert not bench.state_names("target")[2:]  # one idle each, nothing crossed over
 
 
+@pytest.mark.fault("20 targets, and more")
 def test_twenty_targets_at_once_and_no_more(shared: Bench) -> None:
     node = shared.processes[0]
     shared.wait_for_image_subscriber()

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from dcfst_training.datasets.clips import Clip, ClipSet, set_of
 from dcfst_training.datasets.images import UnreadableFrameError
-from dcfst_training.errors import SettingsError
+from dcfst_training.errors import SettingsError, WriteError
 from dcfst_training.mixture import Source, Sources
 from dcfst_training.processes import begin_worker
 from dcfst_training.shards import INDEX, ShardIndex, Window, extension
@@ -173,9 +173,17 @@ def pack(
     progress = tqdm(loader, desc="packing", unit="clip", initial=left.start, total=len(windows))
     clips = iter(progress)
     while index.clips_done < len(windows):
-        _write_shard(clips, out, index, options.shard_mb * 1e6)
-        index.complete = index.clips_done >= len(windows)
-        _replace(out / INDEX, index.text())
+        try:
+            _write_shard(clips, out, index, options.shard_mb * 1e6)
+            index.complete = index.clips_done >= len(windows)
+            _replace(out / INDEX, index.text())
+        except OSError as error:
+            for unfinished in out.glob("*.unfinished"):
+                unfinished.unlink(missing_ok=True)
+            raise WriteError(
+                f"expected room for a shard of {options.shard_mb:g} MB in {out}; "
+                f"{error.strerror or error}: make room, the same command goes on"
+            ) from error
     return index
 
 

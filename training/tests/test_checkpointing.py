@@ -100,6 +100,7 @@ def test_a_run_stopped_at_any_step_sees_what_it_would_have_seen(tmp_path: Path, 
     assert resumed.weights == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.fault("a kill while a checkpoint is written")
 def test_a_kill_while_writing_leaves_the_old_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_kill_while_writing_leaves_the_old_checkpoint(
     assert torch.load(path, weights_only=True) == {"step": 1}
 
 
+@pytest.mark.fault("disk full while writing a checkpoint")
 def test_a_disk_that_is_full_keeps_the_old_checkpoint_and_blocks_nothing(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"step": 1}, path)

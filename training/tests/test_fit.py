@@ -148,6 +148,7 @@ def one_thread() -> Iterator[dict[str, str]]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.fault("kill -9 of `dcfst-train fit` inside an epoch")
 @pytest.mark.timeout(900)  # a quarter of a minute, but for a machine that is busy otherwise
 def test_a_run_killed_inside_an_epoch_goes_on_exactly(
     tmp_path: Path, one_thread: dict[str, str], capsys: pytest.CaptureFixture[str]
@@ -197,6 +198,7 @@ def test_a_run_killed_inside_an_epoch_goes_on_exactly(
         assert loss == pytest.approx(expected[step], rel=1e-5)
 
 
+@pytest.mark.fault("a loss that is not finite")
 @pytest.mark.parametrize("minutes", [60, 1e-4])
 def test_a_loss_that_is_not_finite_ends_the_run_with_its_pairs_named(
     tmp_path: Path, minutes: float, capsys: pytest.CaptureFixture[str]

@@ -174,6 +174,7 @@ def test_an_interrupted_packing_goes_on(packed: Path, tmp_path: Path) -> None:
         pack([Source(CLIPS, "synthetic")], out, replace(OPTIONS, quality=50))
 
 
+@pytest.mark.fault("a shard cut short")
 def test_a_shard_that_is_cut_short_is_reported_and_its_rest_used(
     packed: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -205,6 +206,7 @@ def damage(clips: ShardClips, number: int, kind: str) -> None:
     shard.write_bytes(data)
 
 
+@pytest.mark.fault("a shard with a corrupt member")
 def test_a_corrupt_member_is_noticed(packed: Path) -> None:
     clips = opened(packed)
     damage(clips, 0, "01.jpg")
@@ -292,6 +294,7 @@ def test_pack_as_a_user_runs_it(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert len(opened(out)) == 3
 
 
+@pytest.mark.fault("kill -9 of `dcfst-train pack` with workers")
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell a child")
 def test_packing_leaves_no_process_behind_when_it_is_killed(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dcfst_training.cli", "pack", f"--out={tmp_path}"]

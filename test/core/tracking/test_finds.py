@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_settings import small_config
 
-from dcfst_core import Tracker, TrackerConfig, TrackState
+from dcfst_core import Tracker, TrackState
 from dcfst_core.network.model import DCFSTNet
 from dcfst_core.network.samples import SampleGrid
 from dcfst_core.tracking.finds import Examined, Find, Found, read_finds, weigh
@@ -21,14 +22,7 @@ from dcfst_core.tracking.refinement import Refined
 from dcfst_core.tracking.search import make_plan
 
 Scene = Callable[..., np.ndarray]
-CONFIG = TrackerConfig(
-    precision="float32",
-    search_area_scale=4.0,
-    patch_size=208,
-    grid_size=21,
-    box_refinement=False,
-    augment_first_frame=False,
-)
+CONFIG = small_config()
 BOX = (60.0, 80.0, 40.0, 48.0)
 # Two image pixels for each of the patch, whose middle (104, 104) is at (300, 200); and one to one.
 REGIONS = (SearchRegion(300.0, 200.0, 416.0, 208), SearchRegion(50.0, 60.0, 208.0, 208))

@@ -12,24 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_settings import small_config
 
-from dcfst_core import Tracker, TrackerConfig, TrackState
+from dcfst_core import Tracker, TrackState
 from dcfst_core.network.model import DCFSTNet
 from dcfst_core.track import Evidence
 from dcfst_core.tracking.lessons import Lesson, due_lessons, has_rival
 
 Scene = Callable[..., np.ndarray]
 # Small regions and no refinement, so that an update takes milliseconds.
-CONFIG = TrackerConfig(
-    precision="float32",
-    search_area_scale=4.0,
-    patch_size=208,
-    grid_size=21,
-    box_refinement=False,
-    augment_first_frame=False,
-    learning_threshold=0.5,
-    reuse_features_within=0.0,
-)
+CONFIG = small_config(learning_threshold=0.5, reuse_features_within=0.0)
 BOX = (60, 80, 40, 48)
 
 

@@ -12,24 +12,16 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from small_settings import small_config
 
-from dcfst_core import Tracker, TrackerConfig, TrackState
+from dcfst_core import Tracker, TrackState
 from dcfst_core.errors import TargetError
 from dcfst_core.network.model import DCFSTNet
 from dcfst_core.tracking.evidence import Means, Usual
 from dcfst_core.tracking.saved_target import merge_targets, read_target, write_target
 
 Scene = Callable[..., np.ndarray]
-CONFIG = TrackerConfig(
-    precision="float32",
-    search_area_scale=4.0,
-    patch_size=208,
-    grid_size=21,
-    box_refinement=False,
-    augment_first_frame=False,
-    update_interval=1,
-    learning_threshold=0.5,
-)
+CONFIG = small_config(update_interval=1, learning_threshold=0.5)
 BOX = (60, 80, 40, 48)
 
 

@@ -8,20 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_settings import small_config
 
 from dcfst_core import Tracker, TrackerConfig, TrackState
 from dcfst_core.network.model import DCFSTNet
 
 Scene = Callable[..., np.ndarray]
-CONFIG = TrackerConfig(
-    precision="float32",
-    search_area_scale=4.0,
-    patch_size=208,
-    grid_size=21,
-    num_proposals=4,
-    modulation_adaptation_iter=0,
-    predictor_fit=0.0,
-    augment_first_frame=False,
+CONFIG = small_config(
+    box_refinement=True, num_proposals=4, modulation_adaptation_iter=0, predictor_fit=0.0
 )
 BOX = (60, 80, 40, 48)
 FIXED = {spec.name: spec.default for spec in fields(TrackerConfig) if not spec.metadata["live"]}

@@ -8,20 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from small_settings import small_config
 
 from dcfst_core import Tracker, TrackerConfig, TrackState
 from dcfst_core.errors import BoxError, DCFSTError, FrameError, TargetError
 from dcfst_core.network.model import DCFSTNet
 
 Scene = Callable[..., np.ndarray]
-CONFIG = TrackerConfig(
-    precision="float32",
-    search_area_scale=4.0,
-    patch_size=208,
-    grid_size=21,
-    box_refinement=False,
-    augment_first_frame=False,
-)
+CONFIG = small_config()
 BOX = (60, 80, 40, 48)
 
 
