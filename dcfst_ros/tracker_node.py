@@ -29,8 +29,8 @@ def main(args: list[str] | None = None) -> int:
         sys.exit(
             f"tracker_node: PyTorch cannot be imported by {sys.executable} ({error}), the Python "
             "this node was installed for. Install torch and torchvision for that Python, or "
-            "build the workspace with the one of your virtual environment: see 'With ROS 2' in the "
-            "README."
+            "build the workspace with the one of your virtual environment: see 'With ROS 2' in "
+            "the README."
         )
     from dcfst_ros.runner import run_node
     from dcfst_ros.tracker_lifecycle import TrackerNode
