@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Set up each supported Python that is on this machine, and run the fast tests with it.
 
-    python3 scripts/test_pythons.py                      all that are found
-    python3 scripts/test_pythons.py 3.12 -- test/core    one of them, some of the tests
-    python3 scripts/test_pythons.py --numpy 1.26         NumPy as ROS distributions have it
+    python3 scripts/each_python.py                      all that are found
+    python3 scripts/each_python.py 3.12 -- test/core    one of them, some of the tests
+    python3 scripts/each_python.py --numpy 1.26         NumPy as ROS distributions have it
 
-Each gets what is committed and an environment of its own below ~/.cache/dcfst_pythons (or --folder), 7 GB,
-and is set up from its lock file. A second run keeps the environments. uv or pyenv bring Pythons
+Each gets what is committed and an environment of its own of 7 GB below ~/.cache/dcfst_pythons (or
+--folder), set up from its lock file. A second run keeps the environments. uv or pyenv bring those
 that are missing: `uv python install 3.10 3.12 3.13`.
 """
 
