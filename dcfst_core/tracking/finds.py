@@ -82,6 +82,7 @@ class Find:
 def read_finds(
     found: Found, examined: Examined, regions: Sequence[SearchRegion]
 ) -> list[Find | None]:
+    """The find of each region as numbers on the host; None where there is nothing within reach."""
     peaks, refined = found.peaks, examined.refined
     numbers = torch.stack(
         (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,13 @@ def test_the_sites_navigation_holds_every_page_once() -> None:
     docs = ROOT / "docs"
     there = {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")}
     assert len(listed) == len(set(listed)) and set(listed) == there
+
+
+def test_every_public_module_class_and_function_is_documented() -> None:
+    pytest.importorskip("ruff")
+    command = [sys.executable, "-m", "ruff", "check", "--select", "D100,D101,D103"]
+    done = subprocess.run([*command, "dcfst_core", "dcfst_ros"], cwd=ROOT, capture_output=True)
+    assert done.returncode == 0, done.stdout.decode()
 
 
 def test_the_reference_names_modules_and_classes_that_exist() -> None:
