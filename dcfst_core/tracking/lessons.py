@@ -44,21 +44,16 @@ def has_rival(evidence: Evidence | None, config: TrackerConfig) -> bool:
 def due_lessons(lessons: Sequence[Lesson], targets: int, config: TrackerConfig) -> list[Lesson]:
     """What is learned in this frame; what can wait a little waits for the next ones.
 
-    Targets that were given together would all be due together, and that frame would be late. A
-    target that has just moved waits up to half an interval for a frame in which it is near the
-    middle of its search region, whose features then serve again. One that still learns from an
-    earlier frame is not due.
+    Targets that were given together would all be due together, and that frame would be late. One
+    that still learns from an earlier frame is not due.
     """
-    interval, near = config.update_interval, config.reuse_features_within
-    latest = interval + (interval // 2 if near else 0)
+    interval = config.update_interval
     free = [lesson for lesson in lessons if not lesson.target.model.learning]
     urgent = [lesson for lesson in free if lesson.rival]
     others = [
         lesson
         for lesson in free
-        if not lesson.rival
-        and (waited := lesson.target.model.frames_since_update) >= interval
-        and (waited >= latest or lesson.near_middle(near))
+        if not lesson.rival and lesson.target.model.frames_since_update >= interval
     ]
     others.sort(key=lambda lesson: -lesson.target.model.frames_since_update)
     return urgent + others[: math.ceil(targets / interval)]

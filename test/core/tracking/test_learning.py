@@ -196,20 +196,6 @@ def test_a_spread_update_learns_the_same_two_frames_later(model: DCFSTNet, scene
         assert torch.equal(spread_part, part)
 
 
-def test_a_target_that_moves_waits_a_while_for_the_features_at_hand(
-    model: DCFSTNet, scene: Scene
-) -> None:
-    config = replace(CONFIG, reuse_features_within=0.1)
-    tracker = Tracker(model, config)
-    tracker.init(scene(60, 80), BOX)
-    # 8 of 44 px a frame is too far; the sixth frame shows it where it was.
-    pauses = [scene(60 + 8 * min(step, 5), 80) for step in range(1, 9)]
-    assert parts_done(tracker, pauses) == ["", "", "", "", "", "s", "r", ""]
-    tracker.init(scene(60, 80), BOX)
-    moves = [scene(60 + 8 * step, 80) for step in range(1, 10)]
-    assert parts_done(tracker, moves) == ["", "", "", "", "", "", "c", "s", "r"]
-
-
 def test_a_target_that_is_lost_forgets_the_lesson_it_had_begun(
     model: DCFSTNet, scene: Scene
 ) -> None:
