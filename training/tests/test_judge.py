@@ -20,7 +20,7 @@ from dcfst_core.track import Evidence
 from dcfst_core.tracking import tracker as tracker_module
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.evidence import FEATURES, Usual, features
-from dcfst_core.tracking.judgement import PLAIN_VERIFIER, Belief, Verifier, judge
+from dcfst_core.tracking.judgement import PLAIN_VERIFIER, Belief, Choice, Verifier, choose, judge
 from dcfst_training.judge import main
 from dcfst_training.judge.fit import Hazards, Run, clip_weights, fit, probabilities
 from dcfst_training.judge.report import Judged, cross_validate, judged
@@ -85,7 +85,8 @@ def test_the_fitted_filter_is_the_trackers_own() -> None:
     rows, presence, score = [], [], []
     for evidence, here in zip(seen, found, strict=True):
         rows.append(features(evidence, belief.usual) if here else ZEROS)
-        verdict = judge(belief, evidence if here else None, PLAIN_VERIFIER, CONFIG)
+        choice = choose([evidence] if here else [], belief, PLAIN_VERIFIER)
+        verdict = judge(belief, choice, PLAIN_VERIFIER, CONFIG)
         belief = verdict.belief
         presence.append(belief.presence)
         score.append(belief.score)
@@ -238,9 +239,9 @@ def test_what_is_kept_of_a_run_is_what_the_tracker_weighed(
     """Also where boxes are not believed: what is learned follows from the presence."""
     weighed: list[Any] = []
 
-    def also(before: Belief, evidence: Evidence | None, *others: Any) -> Any:
-        weighed.append(ZEROS if evidence is None else features(evidence, before.usual))
-        return judge(before, evidence, *others)
+    def also(before: Belief, choice: Choice | None, *others: Any) -> Any:
+        weighed.append(ZEROS if choice is None else features(choice.evidence, before.usual))
+        return judge(before, choice, *others)
 
     monkeypatch.setattr(tracker_module, "judge", also)
     (sequence,) = load_sequences(Path(write_otb(tmp_path / "X", frames=8, names=("A",))), "otb")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcfst_core.tracking.evidence import FEATURES
-from dcfst_core.tracking.judgement import AGAINST, MOST_ODDS, NOTHING_ODDS, Verifier, predicted
+from dcfst_core.tracking.judgement import MOST_ODDS, NOTHING_ODDS, Verifier, predicted
 
 # How good a box is says nothing of whose it is: with these in it, the presence was worse on sets
 # left out of the fit.
@@ -155,9 +155,7 @@ def filtered(odds: Tensor, carry: Tensor, hazards: Hazards) -> Tensor:
     logits = []
     for step in odds.unbind(dim=1):
         prior = predicted(probability, hazards.vanishing, hazards.returning)
-        credit = carry * prior.clamp(1e-6, 1 - 1e-6).logit()
-        credit = torch.where(step <= AGAINST, credit.clamp(max=-AGAINST), credit)
-        logits.append(step + credit)
+        logits.append(step + carry * prior.clamp(1e-6, 1 - 1e-6).logit())
         probability = logits[-1].sigmoid()
     return torch.stack(logits, dim=1)
 

@@ -19,9 +19,9 @@ from dcfst_core.evaluation.metrics import has_area, overlaps
 from dcfst_core.evaluation.one_pass import truncate
 from dcfst_core.evaluation.sequences import AnnotatedClip, AnnotatedSequence
 from dcfst_core.evaluation.trackers import TrackerSpec
-from dcfst_core.track import Track, TrackState
-from dcfst_core.tracking.config import TrackerConfig
+from dcfst_core.track import TrackState
 from dcfst_core.tracking.evidence import FEATURES, Usual, features
+from dcfst_core.tracking.judgement import may_learn
 from dcfst_core.tracking.tracker import Tracker
 from dcfst_training.judge.fit import Run
 
@@ -105,18 +105,14 @@ def record(tracker: Tracker, case: AnnotatedClip, clip: str, group: str, kind: s
         found.append(track.evidence is not None)
         boxes.append(track.box_xywh)
         if track.evidence is not None:
-            usual = usual.after(track.evidence, _learned(track, tracker.config))
+            learned = may_learn(track.state, track.presence, track.evidence, usual, tracker.config)
+            usual = usual.after(track.evidence, track.state is TrackState.TRACKING, learned)
     visible = has_area(truth[1:])
     iou = np.where(visible, overlaps(np.array(boxes), truth[1:]), 0.0)
     if visibility is not None:
         unclear = (visibility[1:] > 0) & (visibility[1:] < _CLEARLY_VISIBLE)
         iou[unclear] = np.nan
     return Run(clip, group, kind, np.array(rows), np.array(found), iou, visible)
-
-
-def _learned(track: Track, config: TrackerConfig) -> bool:
-    """Whether the tracker took this frame's evidence as usual, see `judgement.judge`."""
-    return track.state is TrackState.TRACKING and track.presence >= config.learning_threshold
 
 
 def save_verifier(metadata_path: Path, verifier: dict) -> None:
