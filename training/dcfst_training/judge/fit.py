@@ -7,6 +7,7 @@ is given; the loss is the cross entropy of p_t against "the find is the target" 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from dcfst_core.tracking.judgement import MOST_ODDS, NOTHING_ODDS, Verifier, pre
 # left out of the fit.
 _SHAPE = ("box_spread", "size_change", "aspect_change")
 
+PLAIN = "plain"
+"""The kind of a run over a clip as it is."""
 HOLDS = 0.5
 """From this IoU with the truth on, a box holds the target: what the score is about."""
 PRESENT, ELSEWHERE = 0.25, 0.05
@@ -161,13 +164,13 @@ def filtered(odds: Tensor, carry: Tensor, hazards: Hazards) -> Tensor:
 
 
 def clip_weights(runs: Sequence[Run]) -> list[float]:
-    """A weight for each run, so that every clip counts the same, and in it every kind."""
-    kinds: dict[str, set[str]] = {}
-    counts: dict[tuple[str, str], int] = {}
-    for run in runs:
-        kinds.setdefault(run.clip, set()).add(run.kind)
-        counts[run.clip, run.kind] = counts.get((run.clip, run.kind), 0) + 1
-    return [1 / len(kinds[run.clip]) / counts[run.clip, run.kind] for run in runs]
+    """A weight for each run, so that every clip counts the same, and half of it as it is.
+
+    A clip without absences, or with nothing else, counts for what there is of it.
+    """
+    counts = Counter((run.clip, run.kind == PLAIN) for run in runs)
+    halves = {clip: sum((clip, plain) in counts for plain in (True, False)) for clip, _ in counts}
+    return [1 / halves[run.clip] / counts[run.clip, run.kind == PLAIN] for run in runs]
 
 
 @dataclass(frozen=True)
