@@ -49,6 +49,7 @@ SHORTEST_CLIP = 10
 # A patch covers a target with a margin: published boxes are tight, and cut off arms and legs.
 PATCH = 1.5
 SLIDE_STEP = 0.05  # of the target's size a frame: from just touching to covered in 20 frames
+SLIDE = round((PATCH + 1) / 2 / SLIDE_STEP)
 CROSSING_FRAMES = 40
 CROSSING_REACH = 2.4  # sizes to either side: from the edge of a search area of five sizes
 # Raise it when the same arguments draw other pixels, so that no old result is taken for a new one.
@@ -88,6 +89,12 @@ class AbsenceCase:
         """The true box of the first frame that is shown."""
         x, y, w, h = (float(v) for v in self.truth_xywh[0])
         return (x, y, w, h)
+
+    @property
+    def first_changed(self) -> int:
+        """The first frame that is not the sequence's own."""
+        drawn = np.isfinite(self.patches_xywh[:, 0])
+        return int(drawn.argmax()) if drawn.any() else self.absent[0]
 
     @cached_property
     def visibility(self) -> FloatArray:
@@ -165,17 +172,14 @@ def absence_cases(
     for index, sequence in enumerate(usable):
         other = _another_scene(sequence, [*usable[index + 1 :], *usable[:index]])
         for kind in kinds:
-            if kind == CROSSING:
-                cases.append(_crossing(sequence))
-                continue
-            for duration in durations:
+            lead = SLIDE if kind == "slid" else 0
+            first = _seen_until(sequence, lead) - lead
+            shown = other if kind == "cut" else None
+            for duration in durations[:1] if kind == CROSSING else durations:
                 if kind == "passed":
                     cases += _passed(sequence, duration)
-                elif kind == "slid":
-                    cases.append(_slid(sequence, duration))
                 else:
-                    shown = other if kind == "cut" else None
-                    cases.append(_abrupt(sequence, kind, duration, shown))
+                    cases.append(absence_case(sequence, kind, first, duration, AFTER, shown))
     return cases
 
 
@@ -189,26 +193,40 @@ def filled(truth_xywh: FloatArray) -> FloatArray:
     return boxes
 
 
-def _abrupt(
-    sequence: AnnotatedSequence, kind: str, duration: int, other: AnnotatedSequence | None
+def absence_case(
+    sequence: AnnotatedSequence,
+    kind: str,
+    first: int,
+    duration: int,
+    after: int = AFTER,
+    other: AnnotatedSequence | None = None,
 ) -> AbsenceCase:
-    start = _seen_until(sequence, 0)
-    order = to_and_fro(len(sequence.frames), start + duration + AFTER)
+    """One absence of which something can be seen from frame `first` on.
+
+    `duration`: absent frames; `after`: frames shown once the target is in view again. `other`:
+    what a "cut" shows. ValueError for "passed", whose place the target's path decides.
+    """
+    if kind == "slid":
+        return _slid(sequence, first, duration, after)
+    if kind == CROSSING:
+        return _crossing(sequence, first, after)
+    if kind not in ABRUPT:
+        raise ValueError(f"expected one of {', '.join((*ABRUPT, 'slid', CROSSING))}; got {kind!r}")
+    order = to_and_fro(len(sequence.frames), first + duration + after)
     nothing = np.full((len(order), 4), np.nan)
-    return AbsenceCase(sequence, kind, duration, order, (start, start + duration), nothing, other)
+    return AbsenceCase(sequence, kind, duration, order, (first, first + duration), nothing, other)
 
 
-def _slid(sequence: AnnotatedSequence, duration: int) -> AbsenceCase:
+def _slid(sequence: AnnotatedSequence, first: int, duration: int, after: int) -> AbsenceCase:
     slack = (PATCH - 1) / 2  # offsets up to this, in sizes of the target, cover it
-    slide = round((PATCH + 1) / 2 / SLIDE_STEP)
-    start = _seen_until(sequence, slide)
+    start = first + SLIDE
     stop = start + duration
-    order = to_and_fro(len(sequence.frames), stop + slide + AFTER)
+    order = to_and_fro(len(sequence.frames), stop + SLIDE + after)
     time = np.arange(len(order))
     # A hair inside the slack, so that rounding leaves no sliver of the target.
-    before, after = start - time, time - (stop - 1)
-    offset = np.maximum(slack - 0.01 + SLIDE_STEP * np.maximum(before, after), 0)
-    offset = np.where(before > after, offset, -offset)
+    ahead, behind = start - time, time - (stop - 1)
+    offset = np.maximum(slack - 0.01 + SLIDE_STEP * np.maximum(ahead, behind), 0)
+    offset = np.where(ahead > behind, offset, -offset)
     # From one of four sides, by name; the patch goes on to the other side.
     side = _seed(sequence.name) % 4
     direction = np.array([(1, 0), (-1, 0), (0, 1), (0, -1)][side], dtype=np.float64)
@@ -227,10 +245,9 @@ def _passed(sequence: AnnotatedSequence, duration: int) -> list[AbsenceCase]:
     return [AbsenceCase(sequence, "passed", duration, found.order, found.absent, patches)]
 
 
-def _crossing(sequence: AnnotatedSequence) -> AbsenceCase:
-    start = _seen_until(sequence, 0)
+def _crossing(sequence: AnnotatedSequence, start: int, after: int) -> AbsenceCase:
     stop = start + CROSSING_FRAMES
-    order = to_and_fro(len(sequence.frames), stop + AFTER)
+    order = to_and_fro(len(sequence.frames), stop + after)
     boxes = filled(sequence.truth_xywh)[order]
     offset = np.linspace(CROSSING_REACH, -CROSSING_REACH, CROSSING_FRAMES)[:, None]
     copies = np.full((len(order), 4), np.nan)

@@ -174,7 +174,7 @@ class TrackerConfig:
         0.1, "presence below which it counts as lost and is looked for in the frame", 0.0, 1.0
     )
     lost_after: int = option(
-        12,
+        6,
         "frames not seen in a row before it may count as lost; until then its box follows",
         1,
         1000,

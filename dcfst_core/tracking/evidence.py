@@ -2,7 +2,8 @@
 against the frames just before.
 
 Some targets are like nothing else and some are not, so heights count relative to what is usual for
-the target. And a target changes step by step: what was covered, or left, drops at once.
+the target. And a target changes step by step: what was covered, or left, falls at once. A fall
+counts by its factor, so the relative features are logarithms; above the usual is as good as usual.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from dcfst_core.track import Evidence
 _TYPICAL_PEAK, _LEAST_PEAK = 0.8, 0.25
 _TYPICAL_LIKENESS, _LEAST_LIKENESS = 0.9, 0.3
 _USUAL_RATE, _LATELY_RATE = 0.04, 0.3
+# Whatever was known before: what has fallen below this share of the usual is not learned.
+_LEARNED_SHARE = 0.6
 
 FEATURES = (
     "peak",
@@ -31,7 +34,6 @@ FEATURES = (
     "distance",
     "size_change",
     "aspect_change",
-    "peak_x_likeness",
 )
 
 
@@ -65,16 +67,28 @@ class Usual:
     sure: Means | None = None
     """Slow means of the frames in which it was surely seen."""
     lately: Means | None = None
-    """Fast means of all frames in which something was found."""
+    """Fast means of the frames in which it was seen. They stand still while it is in doubt: what
+    has fallen stays fallen until it is as it was."""
 
-    def after(self, evidence: Evidence, sure: bool) -> Usual:
-        """The means after one more find; `sure`: whether the target was surely seen."""
+    def allows(self, evidence: Evidence) -> bool:
+        """Whether peak and likeness are near enough to the usual for the find to be learned."""
+        if self.sure is None:
+            return True
+        return (
+            evidence.peak >= _LEARNED_SHARE * self.sure.peak
+            and evidence.likeness >= _LEARNED_SHARE * self.sure.likeness
+        )
+
+    def after(self, evidence: Evidence, seen: bool, sure: bool) -> Usual:
+        """The means after one more find; whether the target was seen in it, and surely so."""
         slow, fast = self.sure, self.lately
         if sure:
             slow = Means.start(evidence) if slow is None else slow.moved(evidence, _USUAL_RATE)
         if fast is None:
-            return Usual(slow, Means.start(evidence))
-        return Usual(slow, fast.moved(evidence, _LATELY_RATE))
+            fast = Means.start(evidence)
+        elif seen:
+            fast = fast.moved(evidence, _LATELY_RATE)
+        return Usual(slow, fast)
 
 
 def features(evidence: Evidence, usual: Usual) -> tuple[float, ...]:
@@ -83,19 +97,22 @@ def features(evidence: Evidence, usual: Usual) -> tuple[float, ...]:
     peak = min(max(evidence.peak, 0.0), 1.5)
     rival = min(max(evidence.second_peak, 0.0) / max(peak, 0.05), 2.0)
     iou = 0.7 if math.isnan(evidence.predicted_iou) else evidence.predicted_iou
-    relative_likeness = evidence.likeness / max(slow.likeness, _LEAST_LIKENESS)
     return (
         peak,
-        peak / max(slow.peak, _LEAST_PEAK),
-        peak / max(fast.peak, _LEAST_PEAK),
+        _fall(peak, max(slow.peak, _LEAST_PEAK)),
+        _fall(peak, max(fast.peak, _LEAST_PEAK)),
         rival,
         iou,
         math.log(evidence.box_spread + 0.01),
         evidence.likeness_first,
-        relative_likeness,
-        evidence.likeness / max(fast.likeness, _LEAST_LIKENESS),
+        _fall(evidence.likeness, max(slow.likeness, _LEAST_LIKENESS)),
+        _fall(evidence.likeness, max(fast.likeness, _LEAST_LIKENESS)),
         math.log1p(evidence.distance),
         evidence.size_change,
         evidence.aspect_change,
-        peak * relative_likeness,
     )
+
+
+def _fall(value: float, usual: float) -> float:
+    """By how much it has fallen, as a logarithm: 0 where it has not, log(1/10) at most."""
+    return math.log(min(max(value / usual, 0.1), 1.0))

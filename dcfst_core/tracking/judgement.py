@@ -8,7 +8,7 @@ through a chain of two states, present and absent, with two hazards:
     logit p_t = verifier(evidence_t) + carry logit p'
 
 (a `carry` of 1 is Bayes' rule for independent frames; successive frames are not, and the fit finds
-how much they are worth; clear evidence against the target bounds what the past can say). State and
+how much they are worth). State and
 permissions follow from the presence p by three thresholds. A second regression says how likely the
 box is a good one if the find is the target; the score is the product: the probability that the box
 holds the target (IoU of at least one half). Weights, carry and scales are fitted by `dcfst-train
@@ -20,14 +20,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from dcfst_core.errors import CheckpointError
 from dcfst_core.track import Evidence, TrackState
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.evidence import FEATURES, Usual, features
 
-# No find says more than this, and no memory: e^-6 is one in 400.
+# No find says more than this: e^-6 is one in 400. What was known says more still, up to e^13.8.
 MOST_ODDS = 6.0
 # Log-odds above which the box goes where the find is. In doubt that costs nothing: the box of a
 # target that is lost after all goes back to where it was last seen. A lost one's goes on to a
@@ -37,9 +37,6 @@ _FOLLOWED_ODDS = {
     TrackState.UNCERTAIN: -4.0,
     TrackState.LOST: 0.0,
 }
-# Evidence that speaks so clearly against the target is not outweighed by the past: what is covered
-# is not seen in the very frame in which that happens.
-AGAINST = -1.5
 # What it says that nothing was found where the target can be.
 NOTHING_ODDS = -3.0
 
@@ -150,6 +147,17 @@ class Belief:
     """What the evidence of the surely seen target is like."""
 
 
+class Choice(NamedTuple):
+    """One of a frame's finds, as weighed."""
+
+    index: int
+    evidence: Evidence
+    odds: float
+    """Log-odds that it is the target, by this frame alone."""
+    quality: float
+    """Log-odds that its box is good if it is."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What follows from one frame's evidence."""
@@ -161,40 +169,47 @@ class Verdict:
     """Whether model and looks may learn from this frame."""
 
 
-def choose(candidates: Sequence[Evidence], belief: Belief, verifier: Verifier) -> int | None:
-    """The index of the find that is most likely the target; None where there is none."""
-    if len(candidates) < 2:
-        return 0 if candidates else None
-    odds = [verifier.odds(features(evidence, belief.usual))[0] for evidence in candidates]
-    return max(range(len(odds)), key=odds.__getitem__)
+def choose(candidates: Sequence[Evidence], belief: Belief, verifier: Verifier) -> Choice | None:
+    """The find that is most likely the target, as weighed; None where there is none."""
+    weighed = (
+        Choice(index, evidence, *verifier.odds(features(evidence, belief.usual)))
+        for index, evidence in enumerate(candidates)
+    )
+    return max(weighed, key=lambda choice: choice.odds, default=None)
 
 
 def judge(
-    before: Belief, evidence: Evidence | None, verifier: Verifier, config: TrackerConfig
+    before: Belief, choice: Choice | None, verifier: Verifier, config: TrackerConfig
 ) -> Verdict:
-    """Weigh one frame's evidence (None: nothing was found where the target can be).
+    """What follows from one frame's choice (None: nothing was found where the target can be).
 
     Pure: what it returns depends on nothing but its arguments.
     """
+    evidence = None if choice is None else choice.evidence
     if not config.judgement:
         score = 0.0 if evidence is None else plain_score(evidence)
         belief = Belief(TrackState.TRACKING, score, score, 0, before.usual)
         return Verdict(belief, evidence is not None, True)
-    odds, quality = NOTHING_ODDS, NOTHING_ODDS
-    if evidence is not None:
-        odds, quality = verifier.odds(features(evidence, before.usual))
+    odds, quality = (NOTHING_ODDS,) * 2 if choice is None else (choice.odds, choice.quality)
     prior = predicted(before.presence, config.vanishing, config.returning)
-    credit = verifier.carry * _logit(prior)
-    if odds <= AGAINST:
-        credit = min(credit, -AGAINST)
-    presence = _sigmoid(odds + credit)
+    presence = _sigmoid(odds + verifier.carry * _logit(prior))
     doubted = 0 if presence >= config.tracking_threshold else before.doubted + 1
     state = _next_state(before.state, presence, doubted, config)
-    sure = state is TrackState.TRACKING and presence >= config.learning_threshold
-    usual = before.usual if evidence is None else before.usual.after(evidence, sure)
+    sure = evidence is not None and may_learn(state, presence, evidence, before.usual, config)
+    usual = before.usual
+    if evidence is not None:
+        usual = usual.after(evidence, state is TrackState.TRACKING, sure)
     follow = evidence is not None and odds > _FOLLOWED_ODDS[state]
     score = presence * _sigmoid(quality)
     return Verdict(Belief(state, presence, score, doubted, usual), follow, sure)
+
+
+def may_learn(
+    state: TrackState, presence: float, evidence: Evidence, usual: Usual, config: TrackerConfig
+) -> bool:
+    """Whether a find is the target for sure, also by itself: `usual` is what it was before."""
+    seen = state is TrackState.TRACKING and presence >= config.learning_threshold
+    return seen and usual.allows(evidence)
 
 
 def predicted(probability: float, vanishing: float, returning: float) -> float:

@@ -212,9 +212,11 @@ class Tracker:
         lessons = []
         for target, plan, candidates in zip(targets, plans, finds, strict=True):
             weighed = [weigh(find, plan, target) for find in candidates]
-            best = choose(weighed, target.belief, self.verifier)
-            find, evidence = (None, None) if best is None else (candidates[best], weighed[best])
-            verdict = judge(target.belief, evidence, self.verifier, config)
+            choice = choose(weighed, target.belief, self.verifier)
+            find, evidence = None, None
+            if choice is not None:
+                find, evidence = candidates[choice.index], choice.evidence
+            verdict = judge(target.belief, choice, self.verifier, config)
             self._move(target, plan, find, evidence, verdict, (width, height))
             if find is not None and verdict.may_learn:
                 lessons.append(Lesson(target, find, has_rival(evidence, config)))

@@ -20,11 +20,11 @@ from dcfst_core.track import Evidence
 from dcfst_core.tracking import tracker as tracker_module
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.evidence import FEATURES, Usual, features
-from dcfst_core.tracking.judgement import PLAIN_VERIFIER, Belief, Verifier, judge
+from dcfst_core.tracking.judgement import PLAIN_VERIFIER, Belief, Choice, Verifier, choose, judge
 from dcfst_training.judge import main
 from dcfst_training.judge.fit import Hazards, Run, clip_weights, fit, probabilities
 from dcfst_training.judge.report import Judged, cross_validate, judged
-from dcfst_training.judge.runs import collect, judge_cases, record, save_verifier
+from dcfst_training.judge.runs import ClipCases, collect, judge_cases, record, save_verifier
 
 CONFIG = TrackerConfig.default()
 HAZARDS = Hazards(CONFIG.vanishing, CONFIG.returning)
@@ -85,7 +85,8 @@ def test_the_fitted_filter_is_the_trackers_own() -> None:
     rows, presence, score = [], [], []
     for evidence, here in zip(seen, found, strict=True):
         rows.append(features(evidence, belief.usual) if here else ZEROS)
-        verdict = judge(belief, evidence if here else None, PLAIN_VERIFIER, CONFIG)
+        choice = choose([evidence] if here else [], belief, PLAIN_VERIFIER)
+        verdict = judge(belief, choice, PLAIN_VERIFIER, CONFIG)
         belief = verdict.belief
         presence.append(belief.presence)
         score.append(belief.score)
@@ -177,10 +178,11 @@ def test_runs_that_teach_nothing_give_no_numbers_that_are_none(runs: list[Run], 
     assert Verifier.from_metadata({"verifier": verifier.to_metadata()}) == verifier
 
 
-def test_every_clip_weighs_the_same_and_in_it_every_kind(runs: list[Run]) -> None:
-    a, b = runs[0], runs[1]
-    shares = clip_weights([a, replace(a, kind="plain"), replace(a, kind="plain"), b])
-    assert shares == [0.5, 0.25, 0.25, 1.0]
+def test_every_clip_weighs_the_same_and_half_of_it_as_it_is() -> None:
+    rows = (np.zeros((1, len(FEATURES))), np.ones(1, bool), np.ones(1), np.ones(1, bool))
+    kinds = (("a", "plain"), ("a", "cut"), ("a", "slid"), ("b", "cut"), ("c", "plain"))
+    shares = clip_weights([Run(clip, "g", kind, *rows) for clip, kind in kinds])
+    assert shares == [0.5, 0.25, 0.25, 1.0, 1.0]
 
 
 def judged_by_hand() -> Judged:
@@ -238,16 +240,16 @@ def test_what_is_kept_of_a_run_is_what_the_tracker_weighed(
     """Also where boxes are not believed: what is learned follows from the presence."""
     weighed: list[Any] = []
 
-    def also(before: Belief, evidence: Evidence | None, *others: Any) -> Any:
-        weighed.append(ZEROS if evidence is None else features(evidence, before.usual))
-        return judge(before, evidence, *others)
+    def also(before: Belief, choice: Choice | None, *others: Any) -> Any:
+        weighed.append(ZEROS if choice is None else features(choice.evidence, before.usual))
+        return judge(before, choice, *others)
 
     monkeypatch.setattr(tracker_module, "judge", also)
     (sequence,) = load_sequences(Path(write_otb(tmp_path / "X", frames=8, names=("A",))), "otb")
     tracker = Tracker(load_model(), SMALL)
     quality = replace(PLAIN_VERIFIER, quality_weight=ZEROS, quality_bias=quality_bias)
     tracker.verifier = replace(quality, weight=ZEROS, bias=3.0)
-    run = record(tracker, sequence, "A", "X", "plain")
+    (run,) = record(tracker, ClipCases("A", "X", sequence, []))
     assert run.found.all() and len(run.found) == 7
     presence, score = probabilities(tracker.verifier, run, HAZARDS)
     assert (presence >= SMALL.learning_threshold).all()
@@ -255,11 +257,37 @@ def test_what_is_kept_of_a_run_is_what_the_tracker_weighed(
     assert run.features == pytest.approx(np.array(weighed))
 
 
+def test_an_absence_branches_off_the_run_of_its_clip(
+    tmp_path: Path, write_otb: Callable[..., str]
+) -> None:
+    """What a branch says is what a run of the whole case says, and the clip's own run goes on."""
+    sequences = load_sequences(Path(write_otb(tmp_path / "X", frames=14, names=("A",))), "otb")
+    (cases,) = judge_cases(sequences)
+    (hidden,) = cases.absences  # the clip ends before the others begin
+    assert (hidden.kind, hidden.first_changed, hidden.absent) == ("removed", 10, (10, 16))
+    plain, branch = record(Tracker(load_model(), SMALL), cases)
+    assert (plain.kind, branch.kind) == ("plain", "removed")
+    alone = Tracker(load_model(), SMALL)
+    for index, frame in enumerate(hidden.images()):
+        if index == 0:
+            alone.init(frame, hidden.init_box_xywh)
+        elif index:
+            alone.update(frame)
+    assert alone.track().evidence is not None
+    assert branch.features[-1][0] == pytest.approx(max(alone.track().evidence.peak, 0.0))
+    # Frames that both share are told once.
+    assert np.isnan(branch.iou[:9]).all() and (branch.iou[9:] == 0).all()
+    assert np.array_equal(branch.features[:9], plain.features[:9])
+    assert not branch.visible[9:].any() and plain.visible.all()
+    (single,) = record(Tracker(load_model(), SMALL), cases._replace(absences=[]))
+    assert np.array_equal(single.features, plain.features)
+
+
 def test_what_was_run_is_not_run_again_unless_the_verifier_changes(
     tmp_path: Path, weights: Path, write_otb: Callable[..., str]
 ) -> None:
     sequences = load_sequences(Path(write_otb(tmp_path / "X", frames=6, names=("A",))), "otb")
-    cases = judge_cases(sequences, frames=6, kinds_per_clip=0)
+    cases = judge_cases(sequences, frames=6)
     spec = TrackerSpec("judge", weights=str(weights), config=SMALL.to_dict(), device="cpu")
 
     def collected() -> tuple[Run, list[Path]]:
@@ -285,8 +313,8 @@ def test_the_command_writes_the_verifier_that_the_tracker_reads(
 ) -> None:
     for name in ("X", "Y"):
         write_otb(tmp_path / "data" / name, frames=12, names=(name,))
-    command = ["--root", str(tmp_path / "data"), "--weights", str(weights), "--kinds", "1"]
-    main([*command, "--out", str(tmp_path / "out"), "--duration", "4", "--write"])
+    command = ["--root", str(tmp_path / "data"), "--weights", str(weights)]
+    main([*command, "--out", str(tmp_path / "out"), "--write"])
     printed = capsys.readouterr().out
     for word in ("peak_drop", "likeness_drop", "presence", "quality", "calibration error"):
         assert word in printed

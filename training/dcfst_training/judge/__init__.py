@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
             f"expected sequences of at least two sets, since one at a time is left out of the "
             f"fit; got {sets}: give another --root"
         )
-    cases = judge_cases(sequences, options.frames, options.duration, options.kinds)
+    cases = judge_cases(sequences, options.frames)
     spec = TrackerSpec("judge", weights=str(weights), config=config.to_dict(), device="cpu")
     runs = collect(spec, cases, options.out / "runs", options.workers)
     full = cross_validate(runs, hazards)
@@ -82,8 +82,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--weights", metavar="FILE", help="default: the packaged weights")
     parser.add_argument("--out", type=Path, default=Path("runs/judge"), metavar="FOLDER")
     parser.add_argument("--frames", type=int, default=60, help="most frames of a plain clip (60)")
-    parser.add_argument("--duration", type=int, default=30, help="frames of an absence (30)")
-    parser.add_argument("--kinds", type=int, default=2, help="kinds of absence for each clip (2)")
     parser.add_argument("--workers", type=int, default=1, help="processes (1)")
     parser.add_argument(
         "--gains", action="store_true", help="also fit without each signal, for the table"

@@ -7,6 +7,7 @@ is given; the loss is the cross entropy of p_t against "the find is the target" 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,12 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcfst_core.tracking.evidence import FEATURES
-from dcfst_core.tracking.judgement import AGAINST, MOST_ODDS, NOTHING_ODDS, Verifier, predicted
+from dcfst_core.tracking.judgement import MOST_ODDS, NOTHING_ODDS, Verifier, predicted
 
 # How good a box is says nothing of whose it is: with these in it, the presence was worse on sets
 # left out of the fit.
 _SHAPE = ("box_spread", "size_change", "aspect_change")
 
+PLAIN = "plain"
+"""The kind of a run over a clip as it is."""
 HOLDS = 0.5
 """From this IoU with the truth on, a box holds the target: what the score is about."""
 PRESENT, ELSEWHERE = 0.25, 0.05
@@ -155,21 +158,19 @@ def filtered(odds: Tensor, carry: Tensor, hazards: Hazards) -> Tensor:
     logits = []
     for step in odds.unbind(dim=1):
         prior = predicted(probability, hazards.vanishing, hazards.returning)
-        credit = carry * prior.clamp(1e-6, 1 - 1e-6).logit()
-        credit = torch.where(step <= AGAINST, credit.clamp(max=-AGAINST), credit)
-        logits.append(step + credit)
+        logits.append(step + carry * prior.clamp(1e-6, 1 - 1e-6).logit())
         probability = logits[-1].sigmoid()
     return torch.stack(logits, dim=1)
 
 
 def clip_weights(runs: Sequence[Run]) -> list[float]:
-    """A weight for each run, so that every clip counts the same, and in it every kind."""
-    kinds: dict[str, set[str]] = {}
-    counts: dict[tuple[str, str], int] = {}
-    for run in runs:
-        kinds.setdefault(run.clip, set()).add(run.kind)
-        counts[run.clip, run.kind] = counts.get((run.clip, run.kind), 0) + 1
-    return [1 / len(kinds[run.clip]) / counts[run.clip, run.kind] for run in runs]
+    """A weight for each run, so that every clip counts the same, and half of it as it is.
+
+    A clip without absences, or with nothing else, counts for what there is of it.
+    """
+    counts = Counter((run.clip, run.kind == PLAIN) for run in runs)
+    halves = {clip: sum((clip, plain) in counts for plain in (True, False)) for clip, _ in counts}
+    return [1 / halves[run.clip] / counts[run.clip, run.kind == PLAIN] for run in runs]
 
 
 @dataclass(frozen=True)
