@@ -45,6 +45,8 @@ OUT_OF_REACH = {
     "MINUTES=": "a GPU",
     "DEVICE=": "test_gpu_scripts.py runs it",
 }
+# Commands of `dcfst` that other tests run: test_cli.py, test_ros_bench.py, test/reliability.
+ELSEWHERE = ("bench", "scenario")
 # Not commands: settings of other programs, formulas.
 OTHER = ("[dcfst]", "label =", "protocol =", "command =", "p' =", "logit p =")
 
@@ -193,8 +195,8 @@ def test_the_readmes_dcfst_commands_run_as_printed(
     threads, run = torch.get_num_threads(), []
     try:
         for command in commands(ROOT / "README.md"):
-            if not command.startswith("dcfst ") or "bench" in command:
-                continue  # bench: test_cli.py and test_ros_bench.py
+            if not command.startswith("dcfst ") or command.split()[1] in ELSEWHERE:
+                continue
             # The box is the README's, so nothing is said here about what is in it.
             assert main([*shlex.split(command)[1:]]) == 0, command + capsys.readouterr().err
             run.append(command)
