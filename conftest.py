@@ -23,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """How much the tests below test/reliability/fuzz do."""
     group = parser.getgroup("fuzzing")
     group.addoption(
-        "--fuzz-cases", type=int, default=3000, help="cases of all fuzz tests together"
+        "--fuzz-cases", type=int, default=2000, help="cases of all fuzz tests together"
     )
     group.addoption("--fuzz-seed", type=int, default=0, help="what the cases are drawn from")
 

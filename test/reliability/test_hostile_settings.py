@@ -87,6 +87,7 @@ def test_numbers_have_points_where_the_locale_has_commas(
     assert without_times(done.stdout) == without_times(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.fault("no HOME")
 @pytest.mark.fault("another time zone, with its clock changes")
 def test_without_a_home_and_in_another_time_zone_it_works(

@@ -19,6 +19,7 @@ from dcfst_core.media.image_messages import stamp_to_ns  # noqa: E402
 SLOW = {"tracker.patch_size": 352, "tracker.grid_size": 41, "tracker.update_interval": 1000}
 
 
+@pytest.mark.slow  # measures times, which other work on the machine makes worthless
 @pytest.mark.fault("a camera at 60 Hz and a tracker that makes few frames a second")
 def test_a_slow_tracker_answers_about_the_newest_frame(bench: Bench) -> None:
     node = bench.start(parameters={**SLOW, "diagnostics_period_s": 0.5})

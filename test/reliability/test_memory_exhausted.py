@@ -31,6 +31,7 @@ def test_a_command_without_memory_says_so(
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.fault("out of memory on the GPU")
 def test_a_tracker_survives_a_gpu_without_memory() -> None:
     clip = SyntheticClip(frames=8)

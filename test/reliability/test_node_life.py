@@ -54,6 +54,7 @@ def test_bad_weights_are_refused_until_they_are_good_again(bench: Bench, weights
     assert node.stop() == 0 and "Traceback" not in node.log
 
 
+@pytest.mark.slow
 @pytest.mark.fault("a tracker that is killed, and its stale shared memory")
 def test_a_new_tracker_takes_the_place_of_one_that_was_killed(bench: Bench) -> None:
     bench.listen()
@@ -73,6 +74,7 @@ def test_a_new_tracker_takes_the_place_of_one_that_was_killed(bench: Bench) -> N
     assert len(left) <= 2, "only this process's own"
 
 
+@pytest.mark.slow
 @pytest.mark.fault("a tracker that dies while a player waits for it")
 @pytest.mark.fault("kill -9 of the recorder")
 def test_players_and_recordings_survive_the_death_of_a_tracker_and_a_recorder(
@@ -144,6 +146,7 @@ def test_a_box_without_memory_is_refused_and_the_node_goes_on(bench: Bench) -> N
     assert node.stop() == 0 and "Traceback" not in node.log
 
 
+@pytest.mark.slow
 @pytest.mark.fault("simulated time that jumps both ways")
 def test_a_clock_that_jumps_stops_neither_tracking_nor_diagnostics(bench: Bench) -> None:
     bench.start(parameters={"use_sim_time": True, "diagnostics_period_s": 0.3})

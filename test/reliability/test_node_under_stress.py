@@ -82,14 +82,15 @@ def test_a_box_on_a_black_frame_is_answered(shared: Bench) -> None:
 
 @pytest.mark.fault("4K frames")
 def test_4k_frames_are_tracked(shared: Bench) -> None:
-    frame = np.kron(scene(0), np.ones((18, 24, 1), np.uint8))
-    assert frame.shape == (2160, 3840, 3)
-    header = shared.publish_frame(frame)
-    shared.publish_box((1440.0, 720.0, 960.0, 540.0), header)
-    shared.result_of(text="started")
-    (answer,) = shared.follow([frame])
-    assert [d.id for d in answer.detections] == ["target"], shared.processes[0].log
-    assert are_finite([answer])
+    """From a camera with the shipped Fast DDS profile: without it, 25 MB go by way of UDP."""
+    shared.drop_publisher()
+    settings = {"width": 3840, "height": 2160, "rate_hz": 2.0, "period_frames": 3}
+    camera = shared.start("synthetic_camera_node", settings)
+    shared.until(lambda: len(shared.tracks) >= 3, "tracks of the camera")
+    assert are_finite(list(shared.arrays))
+    assert shared.tracks[-1].bbox.size_x > 200
+    assert camera.stop() == 0
+    shared.processes.remove(camera)
     works(shared)
 
 

@@ -20,7 +20,7 @@ from dcfst_core.track import Track
 CLIP = SyntheticClip(frames=12, size=(320, 240), target=(40, 48), period=120)
 FRAMES, BOX = list(CLIP), tuple(CLIP.boxes_xywh()[0])
 FULL = small_config(box_refinement=True, augment_first_frame=True, update_interval=1)
-SLOW = pytest.mark.slow  # emulated where the processor has no such instructions
+SLOW = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def assert_finite(tracks: list[Track]) -> None:
 
 @pytest.mark.fault("frames of zero variance, from the first on")
 @pytest.mark.parametrize("value", [0, 255])
-@pytest.mark.parametrize("memory", ["gram", "average"])
+@pytest.mark.parametrize("memory", ["gram", pytest.param("average", marks=SLOW)])
 def test_frames_of_one_value_give_finite_scores(model: DCFSTNet, value: int, memory: str) -> None:
     config = FULL
     if memory == "average":

@@ -14,6 +14,12 @@ from numpy.typing import NDArray
 from dcfst_core.evaluation.sequences import DatasetError
 from dcfst_training.datasets.images import UnreadableFrameError, decode_image
 
+# What comes of an annotation in JSON that is damaged or has another form.
+MALFORMED = (
+    *(ValueError, TypeError, LookupError, AttributeError),
+    *(RecursionError, OverflowError),
+)
+
 
 class DatasetLayoutError(DatasetError):
     """A folder that is not laid out as its data set is published: what was looked for, where."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dcfst_training.datasets.clips import Clip, DatasetLayoutError
+from dcfst_training.datasets.clips import MALFORMED, Clip, DatasetLayoutError
 from dcfst_training.datasets.layouts import wrong_layout
 from dcfst_training.datasets.lazy import LazyClips
 from dcfst_training.datasets.stills import can_be_target
@@ -36,7 +36,7 @@ class COCO(LazyClips[int]):
         try:
             content = json.loads(annotation.read_bytes())
             self._index(content)
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        except MALFORMED as error:
             raise DatasetLayoutError(
                 f"expected COCO's instances with images, annotations and categories in "
                 f"{annotation}; {type(error).__name__}: {error}"

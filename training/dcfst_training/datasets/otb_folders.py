@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcfst_core.evaluation.sequences import read_boxes
-from dcfst_training.datasets.clips import Clip, ClipList, DatasetLayoutError
+from dcfst_training.datasets.clips import MALFORMED, Clip, ClipList, DatasetLayoutError
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def read_facts(root: str | Path) -> dict[tuple[str, str], SequenceFacts]:
             )
             for item in json.loads(path.read_text())
         }
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except MALFORMED as error:
         raise DatasetLayoutError(
             f"expected a list of {{set, sequence, box_quality, …}} in {path}; "
             f"{type(error).__name__}: {error}"

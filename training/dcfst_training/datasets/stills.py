@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dcfst_training.datasets.clips import Clip, ClipList, DatasetLayoutError
+from dcfst_training.datasets.clips import MALFORMED, Clip, ClipList, DatasetLayoutError
 
 
 def can_be_target(
@@ -34,8 +35,15 @@ def BoxStills(root: str | Path, min_side: float = 14.0, max_aspect: float = 6.0)
     root = Path(root)
     try:
         images = json.loads((root / "boxes.json").read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise DatasetLayoutError(f"expected a readable boxes.json in {root}; {error}") from error
+        clips = _clips(root, images, min_side, max_aspect)
+    except (OSError, *MALFORMED) as error:
+        raise DatasetLayoutError(
+            f"expected a readable boxes.json in {root}; {type(error).__name__}: {error}"
+        ) from error
+    return ClipList(root.name, tuple(clips))
+
+
+def _clips(root: Path, images: Any, min_side: float, max_aspect: float) -> list[Clip]:
     clips = []
     for image in images:
         path = root / "images" / image["file"]
@@ -48,4 +56,4 @@ def BoxStills(root: str | Path, min_side: float = 14.0, max_aspect: float = 6.0)
                 name = f"{root.name}/{path.stem}#{number}"
                 own = (mask, number + 1) if masked else None
                 clips.append(Clip(name, (path,), box, mask=own))
-    return ClipList(root.name, tuple(clips))
+    return clips
