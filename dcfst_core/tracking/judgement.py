@@ -8,11 +8,11 @@ through a chain of two states, present and absent, with two hazards:
     logit p_t = verifier(evidence_t) + carry logit p'
 
 (a `carry` of 1 is Bayes' rule for independent frames; successive frames are not, and the fit finds
-how much they are worth). State and
-permissions follow from the presence p by three thresholds. A second regression says how likely the
-box is a good one if the find is the target; the score is the product: the probability that the box
-holds the target (IoU of at least one half). Weights, carry and scales are fitted by `dcfst-train
-judge` and come with the network's weights.
+how much they are worth). State and permissions follow from the presence p by three thresholds; what
+is learned must also be as usual by itself, whatever was known. A second regression says how likely
+the box is a good one if the find is the target; the score is the product: the probability that the
+box holds the target (IoU of at least one half). Weights, carry and scales are fitted by
+`dcfst-train judge` and come with the network's weights.
 """
 
 from __future__ import annotations
