@@ -8,10 +8,10 @@ through a chain of two states, present and absent, with two hazards:
     logit p_t = verifier(evidence_t) + carry logit p'
 
 (a `carry` of 1 is Bayes' rule for independent frames; successive frames are not, and the fit finds
-how much they are worth). State and permissions follow from the presence p by three thresholds; what
-is learned must also be as usual by itself, whatever was known. A second regression says how likely
-the box is a good one if the find is the target; the score is the product: the probability that the
-box holds the target (IoU of at least one half). Weights, carry and scales are fitted by
+how much they are worth). State and permissions follow from the presence p by three thresholds;
+what is learned must also be as usual by itself, whatever was known. A second regression says how
+likely the box is a good one if the find is the target; the score is the product: the probability
+that the box holds the target (IoU of at least one half). Weights, carry and scales are fitted by
 `dcfst-train judge` and come with the network's weights.
 """
 
@@ -150,7 +150,8 @@ class Belief:
 class Choice(NamedTuple):
     """One of a frame's finds, as weighed."""
 
-    index: int
+    place: int
+    """Its index."""
     evidence: Evidence
     odds: float
     """Log-odds that it is the target, by this frame alone."""
@@ -172,8 +173,8 @@ class Verdict:
 def choose(candidates: Sequence[Evidence], belief: Belief, verifier: Verifier) -> Choice | None:
     """The find that is most likely the target, as weighed; None where there is none."""
     weighed = (
-        Choice(index, evidence, *verifier.odds(features(evidence, belief.usual)))
-        for index, evidence in enumerate(candidates)
+        Choice(place, evidence, *verifier.odds(features(evidence, belief.usual)))
+        for place, evidence in enumerate(candidates)
     )
     return max(weighed, key=lambda choice: choice.odds, default=None)
 

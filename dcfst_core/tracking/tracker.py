@@ -215,7 +215,7 @@ class Tracker:
             choice = choose(weighed, target.belief, self.verifier)
             find, evidence = None, None
             if choice is not None:
-                find, evidence = candidates[choice.index], choice.evidence
+                find, evidence = candidates[choice.place], choice.evidence
             verdict = judge(target.belief, choice, self.verifier, config)
             self._move(target, plan, find, evidence, verdict, (width, height))
             if find is not None and verdict.may_learn:
