@@ -150,7 +150,8 @@ class Belief:
 class Choice(NamedTuple):
     """One of a frame's finds, as weighed."""
 
-    index: int
+    number: int
+    """Its place among the frame's finds."""
     evidence: Evidence
     odds: float
     """Log-odds that it is the target, by this frame alone."""
@@ -172,8 +173,8 @@ class Verdict:
 def choose(candidates: Sequence[Evidence], belief: Belief, verifier: Verifier) -> Choice | None:
     """The find that is most likely the target, as weighed; None where there is none."""
     weighed = (
-        Choice(index, evidence, *verifier.odds(features(evidence, belief.usual)))
-        for index, evidence in enumerate(candidates)
+        Choice(number, evidence, *verifier.odds(features(evidence, belief.usual)))
+        for number, evidence in enumerate(candidates)
     )
     return max(weighed, key=lambda choice: choice.odds, default=None)
 

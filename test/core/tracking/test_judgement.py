@@ -65,8 +65,8 @@ def judged(
 def chosen(finds: list[Evidence], belief: Belief, made: Verifier) -> int:
     """The index of the find that is taken."""
     choice = choose(finds, belief, made)
-    assert choice is not None and choice.evidence is finds[choice.index]
-    return choice.index
+    assert choice is not None and choice.evidence is finds[choice.number]
+    return choice.number
 
 
 # Its log-odds are two features as they are, whatever else is found.
