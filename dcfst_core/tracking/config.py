@@ -42,6 +42,11 @@ class TrackerConfig:
         0.1,
         1000.0,
     )
+    look_around: bool = option(
+        True,
+        "who is not found where it should be is looked for again in the same frame, twice as far "
+        "around",
+    )
     lost_search_tiles: int = option(
         2, "extra search regions looked at per frame while lost, tiling the frame", 0, 16
     )

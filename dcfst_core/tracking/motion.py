@@ -15,6 +15,10 @@ from dcfst_core.boxes import BoxXYWH
 _RATE = 0.1
 # Slower targets are granted this, target sizes a frame. In the end the circle holds the frame.
 _LEAST_STEP, _LEAST_DRIFT = 0.1, 0.14
+# Of a new target nothing is known: it may go as fast as that, target sizes a frame.
+_FIRST_STEP = 1.0
+# Whose steps are shorter does not leap out of its search region: what is there is something else.
+_LEAPING_STEP = 0.25
 # So many frames widen the circle to any frame.
 _ANYWHERE = 1_000_000
 
@@ -30,7 +34,7 @@ class Motion:
     drift_x: float = 0.0
     drift_y: float = 0.0
     """Mean displacement, sizes a frame: where the target goes."""
-    step: float = _LEAST_STEP
+    step: float = _FIRST_STEP
     """Mean length of a displacement, sizes a frame: also that of a target that goes to and fro."""
     frames_unseen: int = 0
 
@@ -63,6 +67,10 @@ class Motion:
     def missed(self) -> Motion:
         """The motion after a frame in which the target was not surely seen."""
         return replace(self, frames_unseen=self.frames_unseen + 1)
+
+    def may_leap(self) -> bool:
+        """Whether one step may lead out of the search region."""
+        return self.step > _LEAPING_STEP
 
     def expected(self) -> tuple[float, float]:
         """Where to look in the next frame, px: midway between a halt and a steady course."""

@@ -62,6 +62,26 @@ def make_plan(
     return Plan(tuple(regions), expected_xy, reach, (first + count) % max(len(extra), 1))
 
 
+def look_around(plan: Plan, target: Target, grid: SampleGrid, config: TrackerConfig) -> Plan:
+    """Plan a second look in the same frame at what the first one could not reach.
+
+    Four regions cover twice what one covers along each side.
+    """
+    home = plan.regions[0]
+    step = _TILE_STEP * _covered(home, grid) / 2
+    regions = tuple(
+        replace(home, centre_x=home.centre_x + dx, centre_y=home.centre_y + dy)
+        for dy in (-step, step)
+        for dx in (-step, step)
+    )
+    return replace(plan, regions=regions, reach=target.motion.reach(config.reach) + step)
+
+
+def _covered(region: SearchRegion, grid: SampleGrid) -> float:
+    """What its sample grid covers of a region along a side, image px."""
+    return region.side * (grid.size - 1) * grid.spacing / grid.patch_size
+
+
 def _zoomed(region: SearchRegion, zoom: float) -> list[SearchRegion]:
     """The region in which the target appears larger, and the one in which it appears smaller."""
     if zoom == 1.0:
@@ -78,7 +98,7 @@ def _tiles_in_reach(
     reach: float,
 ) -> list[SearchRegion]:
     """Regions that cover what lies within reach; none where the expected region does so alone."""
-    covered = expected.side * (grid.size - 1) * grid.spacing / grid.patch_size
+    covered = _covered(expected, grid)
     if reach <= covered / 2:
         return []
     # In an order that stays while it is lost, so that every tile has its turn.

@@ -1,7 +1,8 @@
 """The tracker: `init` on a box, `update` on every following frame; any number of targets.
 
 A frame's way: plan (where to look) -> search (scores) -> examine (boxes, evidence) -> choose (one
-find a target) -> judge (state, permissions) -> move -> learn. Targets are written only here.
+find a target) -> judge (state, permissions) -> look around, if it was missed -> move -> learn.
+Targets are written only here.
 """
 
 from __future__ import annotations
@@ -21,10 +22,9 @@ from dcfst_core.inference.net import InferenceNet
 from dcfst_core.inference.timing import StageTimer
 from dcfst_core.network.model import DCFSTNet
 from dcfst_core.network.samples import SampleGrid
-from dcfst_core.track import Evidence, Track, TrackState
+from dcfst_core.track import Track, TrackState
 from dcfst_core.tracking.config import TrackerConfig
-from dcfst_core.tracking.finds import Find, weigh
-from dcfst_core.tracking.judgement import Verdict, Verifier, choose, judge
+from dcfst_core.tracking.judgement import Verifier
 from dcfst_core.tracking.learning import Learner
 from dcfst_core.tracking.lessons import Lesson, due_lessons, has_rival
 from dcfst_core.tracking.localisation import Localiser
@@ -38,6 +38,7 @@ from dcfst_core.tracking.saved_target import (
     write_target,
 )
 from dcfst_core.tracking.search import Plan, make_plan
+from dcfst_core.tracking.sighting import Sighting, sight
 from dcfst_core.tracking.target import Target, selected
 
 DEFAULT_TARGET_ID = "target"
@@ -208,18 +209,15 @@ class Tracker:
             image = upload_frame(frame, self.device)
         config = self._config
         plans = [make_plan(target, width, height, self._grid, config) for target in targets]
-        finds = self._localiser.find(image, targets, plans)
+        sightings = sight(
+            image, targets, plans, self._localiser, self.verifier, self._grid, config
+        )
         lessons = []
-        for target, plan, candidates in zip(targets, plans, finds, strict=True):
-            weighed = [weigh(find, plan, target) for find in candidates]
-            choice = choose(weighed, target.belief, self.verifier)
-            find, evidence = None, None
-            if choice is not None:
-                find, evidence = candidates[choice.place], choice.evidence
-            verdict = judge(target.belief, choice, self.verifier, config)
-            self._move(target, plan, find, evidence, verdict, (width, height))
-            if find is not None and verdict.may_learn:
-                lessons.append(Lesson(target, find, has_rival(evidence, config)))
+        for target, plan, sighting in zip(targets, plans, sightings, strict=True):
+            self._move(target, plan, sighting, (width, height))
+            if sighting.find is not None and sighting.verdict.may_learn:
+                rival = has_rival(sighting.evidence, config)
+                lessons.append(Lesson(target, sighting.find, rival))
         self._learn(image, targets, due_lessons(lessons, len(targets), config))
         return {target.target_id: target.track for target in targets}
 
@@ -235,13 +233,12 @@ class Tracker:
         self,
         target: Target,
         plan: Plan,
-        find: Find | None,
-        evidence: Evidence | None,
-        verdict: Verdict,
+        sighting: Sighting,
         frame_size: tuple[int, int],
     ) -> None:
         """Write what one frame says of a target's place, shape and state."""
         config = self._config
+        find, evidence, verdict = sighting
         was_lost = target.state is TrackState.LOST
         target.belief, target.evidence = verdict.belief, evidence
         target.score_map = None
