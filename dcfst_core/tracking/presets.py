@@ -17,6 +17,7 @@ _PLAIN: dict[str, Any] = {
     "num_proposals": 10,
     "proposal_size_jitter": 0.25,
     "judgement": False,
+    "look_around": False,
     "looks": 0,
     "precision": "float32",
 }

@@ -73,3 +73,10 @@ def test_a_steady_target_gets_farther_than_one_that_goes_to_and_fro() -> None:
         assert abs(place - steady.expected()[0]) < steady.reach(1.0)
     assert abs(shaking.expected()[0] - shaking.x) < 15
     assert shaking.reach(1.0) < 0.9 * steady.reach(1.0)
+
+
+def test_who_is_new_or_fast_may_leap_and_who_stood_may_not() -> None:
+    assert Motion.start((100.0, 100.0, 30.0, 30.0)).may_leap()
+    assert moving(0.0, 24.0).may_leap()
+    assert not moving(0.0, 1.0).may_leap()
+    assert missed(moving(0.0, 24.0), 5).may_leap()

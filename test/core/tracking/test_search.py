@@ -19,7 +19,7 @@ from dcfst_core.tracking.judgement import Belief
 from dcfst_core.tracking.memory import start_memory
 from dcfst_core.tracking.motion import Motion
 from dcfst_core.tracking.patch import SearchRegion
-from dcfst_core.tracking.search import Plan, make_plan
+from dcfst_core.tracking.search import Plan, look_around, make_plan
 from dcfst_core.tracking.shape import Shape
 from dcfst_core.tracking.target import Model, Target
 
@@ -38,7 +38,7 @@ def make_target(state: TrackState = TrackState.LOST, motion: Motion | None = Non
         model=Model(memory, RegressorKernel(zero, zero, zero)),
         guide=Guide(zero, zero, zero, zero),
         looks=None,
-        motion=motion or Motion.start(BOX),
+        motion=motion or replace(Motion.start(BOX), step=0.1),
         shape=Shape.start(*BOX[2:]),
         belief=Belief(state, 0.0, 0.0),
         last_seen_box_xywh=BOX,
@@ -188,3 +188,16 @@ def test_a_target_that_moved_is_looked_for_where_it_should_be_by_now() -> None:
     gone = plan_of(make_target(motion=replace(motion, frames_unseen=500)))
     assert gone.expected_xy[0] > WIDTH
     assert gone.regions[1].centre_x == WIDTH  # out of the frame there is nothing to see
+
+
+def test_a_second_look_covers_twice_as_far_without_gaps() -> None:
+    target = make_target(TrackState.TRACKING)
+    first = plan_of(target)
+    grid = SampleGrid(CONFIG.grid_size, CONFIG.grid_spacing, CONFIG.patch_size)
+    second = look_around(first, target, grid, CONFIG)
+    half = (CONFIG.grid_size - 1) / 2 * CONFIG.grid_spacing / first.regions[0].scale
+    line = np.linspace(-1.85 * half, 1.85 * half, 30)
+    points = np.array([(110 + x, 110 + y) for x in line for y in line])
+    assert np.any([covered(region, points, CONFIG) for region in second.regions], axis=0).all()
+    assert {region.side for region in second.regions} == {first.regions[0].side}
+    assert math.isfinite(second.reach) and second.expected_xy == first.expected_xy
