@@ -11,6 +11,7 @@ not given keeps what the page says of it.
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import platform
 import re
@@ -57,9 +58,25 @@ def read_report(path: Path) -> dict[str, Result]:
     return found
 
 
+def declared_faults() -> list[tuple[str, str, str]]:
+    """Fault, test and file of every marker in the source."""
+    found = []
+    for path in sorted([*ROOT.glob("test/**/test_*.py"), *ROOT.glob("training/tests/test_*.py")]):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            for mark in node.decorator_list:
+                if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.fault":
+                    name = ast.literal_eval(mark.args[0])
+                    found.append((name, node.name, str(path.relative_to(ROOT))))
+    return found
+
+
 def fault_table(results: list[Result]) -> str:
     """One row for each fault and test; the test's name says what must happen."""
     rows: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
+    for row in declared_faults():
+        rows[row] = Counter()
     for result in results:
         for fault in result.values("fault"):
             rows[(fault, result.test, result.file)][result.outcome] += 1
@@ -67,10 +84,14 @@ def fault_table(results: list[Result]) -> str:
     for (fault, test, file), outcomes in sorted(rows.items(), key=lambda row: row[0]):
         must = test.removeprefix("test_").replace("_", " ")
         said = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items()))
+        said = said or "not run for this page"
         lines.append(f"| {fault} | [{must}](../{file}) | {said} |")
     faults = {row[0] for row in rows}
-    good = {row[0] for row, outcomes in rows.items() if set(outcomes) == {"passed"}}
-    lines.append(f"\n{len(faults)} faults, of which {len(good)} passed in every test. {stamp()}")
+    bad = {row[0] for row, outcomes in rows.items() if set(outcomes) - {"passed", "skipped"}}
+    good = faults - bad
+    run = {row[0] for row, outcomes in rows.items() if outcomes}
+    said = f"{len(faults)} faults; of the {len(run)} run for this page {len(good & run)} passed"
+    lines.append(f"\n{said} in every test. {stamp()}")
     return "\n".join(lines)
 
 
@@ -134,7 +155,7 @@ def stamp() -> str:
     changed = " with changes" if git("status", "--porcelain", "--untracked-files=no") else ""
     commit = git("rev-parse", "--short=10", "HEAD") or "unknown"
     day = time.strftime("%d %B %Y").lstrip("0")
-    return f"Commit {commit}{changed}, {day}, Python {platform.python_version()}."
+    return f"Written at commit {commit}{changed}, {day}, Python {platform.python_version()}."
 
 
 def put(page: str, name: str, table: str) -> str:
