@@ -127,7 +127,7 @@ def weigh(find: Find, plan: Plan, target: Target) -> Evidence:
     taller = math.log(h) - target.shape.log_height
     return Evidence(
         **find.signals._asdict(),
-        distance=math.hypot(dx, dy) / (target.motion.size * (1 + target.motion.step)),
+        distance=math.hypot(dx, dy) / target.motion.scale,
         size_change=abs(wider + taller) / 2,
         aspect_change=abs(wider - taller),
     )

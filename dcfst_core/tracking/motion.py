@@ -68,6 +68,11 @@ class Motion:
         """The motion after a frame in which the target was not surely seen."""
         return replace(self, frames_unseen=self.frames_unseen + 1)
 
+    @property
+    def scale(self) -> float:
+        """Pixels in which distances from where the target should be are judged."""
+        return self.size * (1 + self.step)
+
     def may_leap(self) -> bool:
         """Whether one step may lead out of the search region."""
         return self.step > _LEAPING_STEP

@@ -80,3 +80,8 @@ def test_who_is_new_or_fast_may_leap_and_who_stood_may_not() -> None:
     assert moving(0.0, 24.0).may_leap()
     assert not moving(0.0, 1.0).may_leap()
     assert missed(moving(0.0, 24.0), 5).may_leap()
+
+
+def test_far_for_a_slow_target_is_near_for_a_fast_one() -> None:
+    assert moving(0.0, 0.0).scale == pytest.approx(30, rel=0.01)
+    assert moving(0.0, 30.0).scale == pytest.approx(60, rel=0.01)
