@@ -40,8 +40,8 @@ class Evidence:
     likeness: float
     """Greatest cosine to all verified looks; 1 if none are remembered."""
     distance: float
-    """From where the target should be, in target sizes plus what it is wont to move in a frame: far
-    for a slow target is near for a fast one."""
+    """From where the target should be, in target sizes plus what it is wont to move in a frame:
+    far for a slow target is near for a fast one."""
     size_change: float
     """Absolute change of the log size against the one followed."""
     aspect_change: float
