@@ -189,7 +189,11 @@ def test_the_newest_of_500_images_a_second_is_tracked_and_memory_stays(shared: B
         shared.until(lambda: len(shared.tracks) > 20, "tracks of the camera")
         before = held_by(node.process.pid)
         received = float(shared.status_line()[2]["images received"])
-        shared.spin(5.0)
+
+        def more() -> bool:
+            return float(shared.status_line()[2]["images received"]) > received + 500
+
+        shared.until(more, "500 images more")
         after = held_by(node.process.pid)
         shared.diagnostics.clear()
         shared.until(lambda: shared.diagnostics, "diagnostics")
@@ -199,8 +203,6 @@ def test_the_newest_of_500_images_a_second_is_tracked_and_memory_stays(shared: B
         camera.process.kill()
         camera.process.wait()
         shared.processes.remove(camera)
-    # A busy machine publishes fewer than asked for; more than it tracks are enough.
-    assert float(values["images received"]) - received > 150
     assert int(values["images skipped (newer one came)"]) > 0
     assert float(values["images kept (MB)"]) < 60 * 160 * 120 * 3 / 1e6 + 0.1
     assert after.rss_mb < before.rss_mb + 32 and after.threads <= before.threads
