@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 Frame = NDArray[np.uint8]
 
 
+def no_pyav(error: ImportError) -> str:
+    """What to say where PyAV is needed and cannot be imported."""
+    return (
+        f"expected PyAV, which reads and writes videos; it cannot be imported ({error}): install "
+        "it (pip install 'av>=17'), or if it is installed, there is no memory left for it"
+    )
+
+
 class VideoError(DCFSTError, ValueError):
     """A video, image folder or camera that cannot be opened, read or written."""
 

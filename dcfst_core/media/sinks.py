@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dcfst_core.media.frames import Closing, Frame, VideoError
+from dcfst_core.media.frames import Closing, Frame, VideoError, no_pyav
 
 # Container, codec, pixel format and quality for each suffix.
 _QUALITY = {"global_quality": str(3 * 118)}  # quantiser 3 in FFmpeg's units (FF_QP2LAMBDA)
@@ -47,9 +47,11 @@ class VideoWriter(Closing):
 
     def __init__(self, path: str | Path, fps: float = 30.0) -> None:
         # Here, so that a machine which writes no video needs none of FFmpeg's libraries.
-        import av
-        from av.video.reformatter import VideoReformatter
-
+        try:
+            import av
+            from av.video.reformatter import VideoReformatter
+        except ImportError as error:
+            raise VideoError(no_pyav(error)) from error
         self._av = av
         self.path = Path(path)
         self.notes: list[str] = []

@@ -18,6 +18,7 @@ from dcfst_core.media.frames import (
     FrameSource,
     TimedFrame,
     VideoError,
+    no_pyav,
     read_image,
 )
 from dcfst_core.media.naming import natural_key
@@ -66,8 +67,10 @@ def open_frames(source: str | Path | int) -> FrameSource:
 
 def _video(address: str, path: Path | None = None, name: str | None = None) -> Video:
     # Folders, cameras and frames in memory do without FFmpeg's libraries.
-    from dcfst_core.media.decoding import Video
-
+    try:
+        from dcfst_core.media.decoding import Video
+    except ImportError as error:
+        raise VideoError(no_pyav(error)) from error
     return Video(address, path, name)
 
 

@@ -60,7 +60,8 @@ class ResNet18Trunk(nn.Module):
         self.layer2 = _layer(64, CHANNELS_BLOCK3, 2)
         self.layer3 = _layer(CHANNELS_BLOCK3, CHANNELS_BLOCK4, 2)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
+            # Where only shapes are wanted, drawing them would import PyTorch's compiler.
+            if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:

@@ -55,7 +55,8 @@ class IoUNet(nn.Module):
         self.fc4 = _conv_block(WIDTH, WIDTH, 3, 0)
         self.predictor = nn.Linear(2 * WIDTH, 1)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
+            # See `ResNet18Trunk`: where only shapes are wanted, nothing is drawn.
+            if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def modulate(self, blocks: Features, boxes_xyxy: Tensor) -> Features:

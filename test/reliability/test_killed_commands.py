@@ -136,7 +136,8 @@ def test_a_killed_evaluation_goes_on_with_what_is_left(
     again = command(*arguments)
     assert again.wait() == 0
     found = re.search(r"\((\d) done before\)", again.output)
-    assert found is not None and len(kept) - 1 <= int(found[1]) <= len(kept)
+    assert found is not None, again.output
+    assert len(kept) - 1 <= int(found[1]) <= len(kept)
     unchanged = sum(path.stat().st_mtime_ns == time_ns for path, time_ns in kept.items())
     assert unchanged == int(found[1])
     assert len(finished()) == len(names)

@@ -29,7 +29,14 @@ CONFIG = TrackerConfig(
     augment_first_frame=False,
 )
 # Never lost, so that the number of regions stays; never sure, so that reach is among the inputs.
-IN_DOUBT = replace(CONFIG, tracking_threshold=1.0, learning_threshold=1.0, lost_threshold=0.0)
+# Without the second look, which has another number of regions, and so another graph.
+IN_DOUBT = replace(
+    CONFIG,
+    tracking_threshold=1.0,
+    learning_threshold=1.0,
+    lost_threshold=0.0,
+    look_around=False,
+)
 
 
 class Inner(NamedTuple):
