@@ -78,8 +78,10 @@ class Camera(Node):
 
     def __init__(self) -> None:
         super().__init__("policy_writer")
-        for transport, kind in MESSAGES.items():
+        self._cameras = [
             self.create_publisher(kind, image_topic(self, transport), 5)
+            for transport, kind in MESSAGES.items()
+        ]
 
     def graph(self, seconds: float) -> Graph | None:
         """What the tracker has once it listens to images; None if it does not within the time."""
@@ -89,7 +91,7 @@ class Camera(Node):
             time.sleep(0.5)
             if (NODE, namespace) not in self.get_node_names_and_namespaces():
                 continue
-            if any(p.get_subscription_count() for p in self.publishers):
+            if any(p.get_subscription_count() for p in self._cameras):
                 time.sleep(SETTLE_S)  # the last of its names are on their way
                 return graph_of(self, NODE, namespace)
         return None

@@ -31,7 +31,7 @@ def test_growth_is_told_and_rows_cut_off_are_passed_over(tmp_path: Path) -> None
     rows = [
         {"frame": 50 * (i + 1), "session": 0, "rss_mb": 300.0 + 2 * i, **flat} for i in range(100)
     ]
-    assert soak.failures(rows)[0].startswith("rss_mb grew by 140")
+    assert soak.failures(rows)[0].startswith("rss_mb grew by 120")  # not while it warms up
     record = tmp_path / "soak.jsonl"
     record.write_text('{"frame": 50, "session": 0}\n{"frame": 100, "ses')
     assert soak.read_rows(record) == [{"frame": 50, "session": 0}]
