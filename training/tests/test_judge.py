@@ -17,7 +17,7 @@ from dcfst_core.evaluation.datasets import load_sequences
 from dcfst_core.evaluation.trackers import TrackerSpec
 from dcfst_core.network.checkpoint import load_model
 from dcfst_core.track import Evidence
-from dcfst_core.tracking import tracker as tracker_module
+from dcfst_core.tracking import sighting
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.evidence import FEATURES, Usual, features
 from dcfst_core.tracking.judgement import PLAIN_VERIFIER, Belief, Choice, Verifier, choose, judge
@@ -244,7 +244,7 @@ def test_what_is_kept_of_a_run_is_what_the_tracker_weighed(
         weighed.append(ZEROS if choice is None else features(choice.evidence, before.usual))
         return judge(before, choice, *others)
 
-    monkeypatch.setattr(tracker_module, "judge", also)
+    monkeypatch.setattr(sighting, "judge", also)
     (sequence,) = load_sequences(Path(write_otb(tmp_path / "X", frames=8, names=("A",))), "otb")
     tracker = Tracker(load_model(), SMALL)
     quality = replace(PLAIN_VERIFIER, quality_weight=ZEROS, quality_bias=quality_bias)
