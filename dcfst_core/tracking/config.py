@@ -44,8 +44,7 @@ class TrackerConfig:
     )
     look_around: bool = option(
         True,
-        "who is not found where it should be is looked for again in the same frame, twice as far "
-        "around",
+        "who is not where it should be is looked for again in the frame, twice as far around",
     )
     lost_search_tiles: int = option(
         2, "extra search regions looked at per frame while lost, tiling the frame", 0, 16
@@ -164,6 +163,9 @@ class TrackerConfig:
     )
     size_noise: float = option(
         0.06, "error of the best refined log size (standard deviation)", 0.001, 1.0
+    )
+    size_return: float = option(
+        0.02, "share a frame by which a size returns to the given one, its aspect twice", 0.0, 0.5
     )
     peak_noise: float = option(
         0.06, "error of the score peak's place, in target sizes (standard deviation)", 0.0, 1.0

@@ -16,7 +16,8 @@ def next_shape(shape: Shape, find: Find | None, config: TrackerConfig) -> Shape:
     """The shape after a frame with this find of the target; None: it was not seen."""
     if find is None or not config.shape_filter:
         return shape.waited(config.size_drift)
-    return shape.measured(*find.box_xywh[2:], config.size_drift, _noise(find, config))
+    noise = _noise(find, config)
+    return shape.measured(*find.box_xywh[2:], config.size_drift, noise, config.size_return)
 
 
 def next_box(

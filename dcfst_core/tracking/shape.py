@@ -3,6 +3,10 @@
 A Kalman filter on log width and log height, with a random walk as its motion: how far a size may
 change from one frame to the next is a setting, how well the refined box tells it is measured in
 each frame, from how far the refined boxes lie apart and from their predicted IoU.
+
+A box that is a little too small is learned, and makes the next one smaller: such errors add up
+over hundreds of frames. So size and aspect are drawn to those of the given box, weakly: what is
+measured outweighs that many times, an error that feeds itself does not.
 """
 
 from __future__ import annotations
@@ -11,22 +15,26 @@ import math
 from dataclasses import dataclass, replace
 
 _FIRST_DEVIATION = 0.05
+# The aspect of an object changes less than its size, and returns so many times as fast.
+_ASPECT_RETURN = 2.0
 # Deviations from what is expected beyond this are taken for errors of the predictor.
 _SURPRISE = 2.0
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The filter's state: the log sizes and their common variance."""
+    """The filter's state: the log sizes, their common variance, and those given at first."""
 
     log_width: float
     log_height: float
     variance: float
+    given: tuple[float, float]
 
     @classmethod
     def start(cls, width: float, height: float) -> Shape:
         """The given box is exact but for the hand that drew it."""
-        return cls(math.log(width), math.log(height), _FIRST_DEVIATION**2)
+        given = (math.log(width), math.log(height))
+        return cls(*given, _FIRST_DEVIATION**2, given)
 
     @property
     def width(self) -> float:
@@ -42,11 +50,14 @@ class Shape:
         """The state after a frame in which the size was not measured."""
         return replace(self, variance=min(self.variance + drift**2, most**2))
 
-    def measured(self, width: float, height: float, drift: float, noise: float) -> Shape:
+    def measured(
+        self, width: float, height: float, drift: float, noise: float, back: float = 0.0
+    ) -> Shape:
         """The state after a frame with a refined box.
 
         `drift`: standard deviation of a log size's change in one frame; `noise`: of the
-        measurement's error. A measurement far off counts less, as a Huber loss would have it.
+        measurement's error; `back`: the share of the way to the given size that it returns. A
+        measurement far off counts less, as a Huber loss would have it.
         """
         variance = self.variance + drift**2
         moves = [math.log(width) - self.log_width, math.log(height) - self.log_height]
@@ -55,10 +66,15 @@ class Shape:
         if surprise > _SURPRISE:
             noise2 *= surprise / _SURPRISE
         gain = variance / (variance + noise2)
-        return Shape(
-            self.log_width + gain * moves[0],
-            self.log_height + gain * moves[1],
-            (1 - gain) * variance,
+        width_off = self.log_width + gain * moves[0] - self.given[0]
+        height_off = self.log_height + gain * moves[1] - self.given[1]
+        size_back = back * (width_off + height_off) / 2
+        aspect_back = _ASPECT_RETURN * back * (width_off - height_off) / 2
+        return replace(
+            self,
+            log_width=self.given[0] + width_off - size_back - aspect_back,
+            log_height=self.given[1] + height_off - size_back + aspect_back,
+            variance=(1 - gain) * variance,
         )
 
 

@@ -11,7 +11,7 @@ from dcfst_core.tracking.shape import Shape, measurement_noise
 
 
 def test_the_gain_is_a_kalman_filters() -> None:
-    shape = Shape(math.log(40), math.log(50), 0.05**2)
+    shape = Shape.start(40, 50)
     # variance 0.0025 + 0.04^2 = 0.0041, noise 0.06^2 = 0.0036: gain 41/77.
     seen = shape.measured(44, 48, drift=0.04, noise=0.06)
     gain = 0.0041 / (0.0041 + 0.0036)
@@ -22,7 +22,7 @@ def test_the_gain_is_a_kalman_filters() -> None:
 
 
 def test_a_measurement_far_off_counts_less() -> None:
-    shape = Shape(0.0, 0.0, 0.0025)
+    shape = Shape.start(1, 1)
     far = 1.0  # e times as wide: 11.4 deviations off
     seen = shape.measured(math.exp(far), 1.0, drift=0.04, noise=0.06)
     surprise = far / math.sqrt(0.0041 + 0.0036)
@@ -38,7 +38,7 @@ def test_up_to_two_deviations_nothing_is_held_back() -> None:
     gain = 0.0041 / 0.0077
     for sign in (-1, 1):
         move = sign * 1.99 * deviation
-        seen = Shape(0.0, 0.0, 0.0025).measured(1.0, math.exp(move), drift=0.04, noise=0.06)
+        seen = Shape.start(1, 1).measured(1.0, math.exp(move), drift=0.04, noise=0.06)
         assert seen.log_height == pytest.approx(gain * move)
 
 
@@ -64,6 +64,19 @@ def test_a_real_change_is_followed_within_a_few_frames_and_noise_is_not() -> Non
         steady = steady.measured(40 * 1.1 ** (-1) ** k, 50, drift=0.04, noise=0.12)
         sizes.append(steady.width)
     assert max(sizes[10:]) / min(sizes[10:]) < 1.1  # the measurements: 1.21
+
+
+def test_an_error_that_feeds_itself_does_not_add_up_and_a_real_change_is_followed() -> None:
+    """A predictor that says 3 % too little of what it is given, and one that says the truth."""
+    free = held = grown = Shape.start(40, 50)
+    for _ in range(500):
+        free = free.measured(0.97 * free.width, 0.98 * free.height, 0.06, 0.06)
+        held = held.measured(0.97 * held.width, 0.98 * held.height, 0.06, 0.06, back=0.03)
+        grown = grown.measured(120, 75, 0.06, 0.06, back=0.03)
+    assert free.width < 1
+    assert held.width > 20 and held.height > 25
+    assert held.width / held.height == pytest.approx(40 / 50, rel=0.15)
+    assert (grown.width, grown.height) == pytest.approx((120, 75), rel=0.08)
 
 
 def test_noise_grows_with_spread_and_with_doubt() -> None:
