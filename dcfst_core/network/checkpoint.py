@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from dcfst_core.errors import CheckpointError
 from dcfst_core.network.foreign_weights import describe_foreign
 from dcfst_core.network.hub import locate_weights, metadata_path
-from dcfst_core.network.model import Architecture, DCFSTNet
+from dcfst_core.network.model import Architecture, DCFSTNet, tensor_shapes
 
 WEIGHTS_NAME = "dcfst_resnet18.safetensors"
 MAX_DIMENSIONS = 16384
@@ -80,8 +80,6 @@ def load_model(
         _check_shapes(path, architecture)
         tensors = load_file(str(path))
     except (SafetensorError, OSError, ValueError) as error:
-        if isinstance(error, CheckpointError):
-            raise
         raise CheckpointError(
             f"expected safetensors weights in {path}; the file cannot be read ({error}): "
             "it is cut short or damaged, so fetch or export it again"
@@ -154,8 +152,7 @@ def _architecture(metadata: dict[str, Any], path: Path) -> Architecture:
 
 def _check_shapes(path: Path, architecture: Architecture) -> None:
     """By the file's header alone, before memory is given to any tensor."""
-    with torch.device("meta"):
-        wanted = {k: tuple(v.shape) for k, v in DCFSTNet(architecture).state_dict().items()}
+    wanted = tensor_shapes(architecture)
     with safe_open(str(path), "pt") as file:
         held = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
     missing, unknown = sorted(set(wanted) - set(held)), sorted(set(held) - set(wanted))

@@ -15,9 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import torch
-
-from dcfst_core.network.model import DCFSTNet
+from dcfst_core.network.model import tensor_shapes
 
 # Keys under which training programs keep the network's tensors.
 _NESTED = {"state_dict", "net", "model", "network", "model_state_dict"}
@@ -64,8 +62,7 @@ def describe_foreign(path: Path) -> str | None:
             "its tensors there to safetensors"
         )
     names = _without_prefix(named.tensors)
-    with torch.device("meta"):
-        own_tensors = set(DCFSTNet().state_dict())
+    own_tensors = set(tensor_shapes())
     if not own_tensors <= names:
         first = ", ".join(sorted(names)[:3]) or "none"
         return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from dcfst_core.network.backbone import ResNet18Trunk
@@ -37,3 +38,10 @@ class DCFSTNet(nn.Module):
         """Trunk features (block3, block4) of normalised patches (B, 3, S, S)."""
         blocks: tuple[Tensor, Tensor] = self.trunk(patches)
         return blocks
+
+
+def tensor_shapes(architecture: Architecture | None = None) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors of such a network, without memory for any of them."""
+    with torch.device("meta"):
+        state = DCFSTNet(architecture).state_dict()
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}

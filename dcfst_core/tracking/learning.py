@@ -172,28 +172,24 @@ class Learner:
         """
         near = self._config.reuse_features_within
         fresh = [lesson for lesson in lessons if not lesson.near_middle(near)]
-        regions = {
-            lesson.target.target_id: self._region(lesson.target.box_xywh) for lesson in fresh
-        }
-        features: Features | None = None
+        crops: dict[str, tuple[SearchRegion, Features]] = {}
         if fresh:
-            patches = crop_regions(image, [*regions.values()])
-            features = self._net.convolve(self._net.trunk(patches))
+            regions = [self._region(lesson.target.box_xywh) for lesson in fresh]
+            features = self._net.convolve(self._net.trunk(crop_regions(image, regions)))
+            for row, (lesson, region) in enumerate(zip(fresh, regions, strict=True)):
+                crops[lesson.target.target_id] = region, pick(features, slice(row, row + 1))
         for lesson in lessons:
             target, model = lesson.target, lesson.target.model
-            region, view = lesson.find.region, lesson.find.features
-            if features is not None and target.target_id in regions:
-                row = fresh.index(lesson)
-                region = regions[target.target_id]
-                view = pick(features, slice(row, row + 1))
+            found = lesson.find.region, lesson.find.features
+            region, features = crops.get(target.target_id, found)
             model.view = View(
-                view,
+                features,
                 region.to_patch(target.box_xywh),
                 model.frames_since_update,
                 self._weights(lesson, region) if lesson.rival else None,
             )
             model.frames_since_update = 0
-        return set(regions)
+        return set(crops)
 
     def _remember(self, models: Sequence[Model]) -> None:
         """Put the samples of the models' views into their memories."""
