@@ -31,14 +31,15 @@ from std_srvs.srv import SetBool, Trigger  # noqa: E402
 from dcfst_core.evaluation.synthetic import SyntheticClip  # noqa: E402
 from dcfst_core.network.checkpoint import default_weights_path  # noqa: E402
 
-SIZE, PERIOD, ROUND = (320, 240), 120, 400
-EVERY = 50
+# One round has all that happens: absence, new boxes, reset, pause. EVERY divides it.
+SIZE, PERIOD, ROUND = (320, 240), 120, 240
+EVERY = 40
 # The packaged network in small regions: what is looked for is what grows, not accuracy.
 SETTINGS = {
     **{"tracker_preset": "fast", "tracker.patch_size": 96, "tracker.grid_size": 11},
     **{"tracker.grid_spacing": 6.0, "cpu_threads": 1, "diagnostics_period_s": 1.0},
 }
-# What may change after the first part of a session, which fills buffers and caches.
+# What may change after the first round of a session, which fills buffers and caches.
 MOST_GROWTH = {"rss_mb": 24.0, "threads": 0, "files": 0, "shm_mb": 0.0, "gpu_mb": 0.0}
 Row = dict[str, Any]
 
@@ -78,19 +79,19 @@ class Soak:
     def frame(self, index: int) -> None:
         """Publish one frame and wait for its answer; do what is due in it."""
         bench, at, place = self.bench, index % ROUND, index % PERIOD
-        absent = 120 <= at < 180
-        if at in (300, 350):
+        absent = 60 <= at < 100
+        if at in (160, 200):
             self._disturb(at)
         frame = (self.alone if absent else self.both)[place]
         (answer,) = bench.follow([frame])
         self.tracked += len(answer.detections)
-        if at in (0, 250, 301):
+        if at in (0, 130, 161):
             header = answer.header
             bench.publish_box(tuple(float(v) for v in self.boxes[place]), header, "first")
             bench.publish_box(second_box(place), header, "second")
 
     def _disturb(self, at: int) -> None:
-        if at == 300:
+        if at == 160:
             self.bench.call(Trigger, "/tracker/reset", Trigger.Request())
             return
         for wanted in (False, True):
@@ -150,15 +151,18 @@ def read_rows(record: Path) -> list[Row]:
 
 
 def growth(rows: list[Row]) -> dict[str, float]:
-    """The largest growth in any session: median of its last fifth above that of its second one."""
+    """The largest growth in any session: median of its last round above that of its second one.
+
+    Whole rounds are compared, as an absence or a new box holds more for a while than tracking does.
+    """
     found = dict.fromkeys(MOST_GROWTH, 0.0)
+    each = ROUND // EVERY
     for session in sessions(rows):
-        fifth = len(session) // 5
-        if not fifth:
+        if len(session) < 3 * each:
             continue
         for name in found:
-            early = statistics.median(row[name] for row in session[fifth : 2 * fifth])
-            late = statistics.median(row[name] for row in session[-fifth:])
+            early = statistics.median(row[name] for row in session[each : 2 * each])
+            late = statistics.median(row[name] for row in session[-each:])
             found[name] = max(found[name], late - early)
     return found
 
