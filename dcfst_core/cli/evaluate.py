@@ -23,6 +23,7 @@ from dcfst_core.cli.protocols import (
     check_passes,
     print_forgetting,
     print_judgement,
+    print_reunions,
 )
 from dcfst_core.cli.sequences import add_sequence_options, chosen_sequences, tracker_spec
 from dcfst_core.evaluation.ablations import ablations
@@ -145,6 +146,8 @@ def run(options: argparse.Namespace) -> int:
     if options.absence:
         figures = print_judgement(options, specs, results, clips, runs)
         extra["judgement"] = {name: found.to_dict() for name, found in figures.items()}
+    if options.reunion is not None:
+        extra["reunions"] = print_reunions(options, specs[0], clips)
     if options.json is not None:
         _write_json(options, evaluations, extra)
     if options.plots is not None:
@@ -182,8 +185,11 @@ def _trackers(
             specs[-1].build()
         else:
             folders.append(_result_folder(Path(text), sequences))
-    if options.absence and not specs:
-        raise OptionError("--absence: expected a tracker to run; results of others do not do")
+    for option in ("absence", "reunion"):
+        if getattr(options, option) and not specs:
+            raise OptionError(
+                f"--{option}: expected a tracker to run; results of others do not do"
+            )
     return specs, folders
 
 
