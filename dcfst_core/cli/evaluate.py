@@ -21,6 +21,7 @@ from dcfst_core.cli.protocols import (
     Results,
     add_protocol_options,
     check_passes,
+    check_reunion,
     print_forgetting,
     print_judgement,
     print_reunions,
@@ -130,6 +131,8 @@ def run(options: argparse.Namespace) -> int:
     if options.to_and_fro is not None:
         check_passes(options.to_and_fro, clips)
         sequences = [play(clip, options.to_and_fro) for clip in clips]
+    if options.reunion is not None:
+        check_reunion(options, clips)
     runs = with_starts(sequences, options.jitter)
     apply_threads(options)
     specs, folders = _trackers(options, runs)
@@ -185,11 +188,8 @@ def _trackers(
             specs[-1].build()
         else:
             folders.append(_result_folder(Path(text), sequences))
-    for option in ("absence", "reunion"):
-        if getattr(options, option) and not specs:
-            raise OptionError(
-                f"--{option}: expected a tracker to run; results of others do not do"
-            )
+    if options.absence and not specs:
+        raise OptionError("--absence: expected a tracker to run; results of others do not do")
     return specs, folders
 
 

@@ -18,7 +18,7 @@ from dcfst_core.evaluation.case_results import (
 from dcfst_core.evaluation.judgement import JudgementFigures, comparison, judgement_figures
 from dcfst_core.evaluation.playing import first_and_last_pass, forgetting, forgetting_table
 from dcfst_core.evaluation.results import SequenceResult
-from dcfst_core.evaluation.reunion import reunion_table, run_reunions
+from dcfst_core.evaluation.reunion import reunion_table, run_reunions, usable_clips
 from dcfst_core.evaluation.sequences import AnnotatedSequence
 from dcfst_core.evaluation.trackers import TrackerSpec
 
@@ -86,6 +86,16 @@ def check_passes(frames: int, clips: Sequence[AnnotatedSequence]) -> None:
             raise OptionError(f"--to-and-fro: {clip.name}: {error}") from None
 
 
+def check_reunion(options: argparse.Namespace, clips: Sequence[AnnotatedSequence]) -> None:
+    """OptionError, before hours of work, where no tracker saves targets or no clip is long."""
+    if options.compare_only:
+        raise OptionError("--reunion: expected DCFST to run; other trackers do not save targets")
+    try:
+        usable_clips(clips, options.reunion)
+    except ValueError as error:
+        raise OptionError(f"--reunion: {error}") from None
+
+
 def print_forgetting(
     options: argparse.Namespace,
     results: Results,
@@ -133,9 +143,6 @@ def print_reunions(
     options: argparse.Namespace, spec: TrackerSpec, clips: Sequence[AnnotatedSequence]
 ) -> list[dict[str, Any]]:
     """Save each target, look for it later and elsewhere, print; returns them for JSON."""
-    try:
-        found = run_reunions(spec, clips, options.reunion, not options.quiet)
-    except ValueError as error:
-        raise OptionError(f"--reunion: {error}") from None
+    found = run_reunions(spec, clips, options.reunion, not options.quiet)
     print(f"\n{spec.name}: saved targets, {options.reunion} frames later\n{reunion_table(found)}")
     return [asdict(each) for each in found]

@@ -53,6 +53,18 @@ def parts(length: int, gap: int) -> tuple[int, int] | None:
     return (taught, taught + gap) if taught >= SHORTEST_PART else None
 
 
+def usable_clips(
+    clips: Sequence[AnnotatedSequence], gap: int
+) -> list[tuple[AnnotatedSequence, tuple[int, int]]]:
+    """Clips that are long enough, each with its `parts`. ValueError where none is."""
+    cut = [(clip, parts(len(clip.frames), gap)) for clip in clips]
+    usable = [(clip, part) for clip, part in cut if part is not None]
+    if not usable:
+        least = gap + 2 * SHORTEST_PART
+        raise ValueError(f"expected a clip of {least} frames or more, for a gap of {gap}")
+    return usable
+
+
 def run_reunions(
     spec: TrackerSpec, clips: Sequence[AnnotatedSequence], gap: int, progress: bool = True
 ) -> list[Reunion]:
@@ -60,11 +72,7 @@ def run_reunions(
 
     ValueError where none is long enough, or for a tracker that cannot save targets.
     """
-    cut = [(clip, parts(len(clip.frames), gap)) for clip in clips]
-    usable = [(clip, part) for clip, part in cut if part is not None]
-    if not usable:
-        least = gap + 2 * SHORTEST_PART
-        raise ValueError(f"expected a clip of {least} frames or more, for a gap of {gap}")
+    usable = usable_clips(clips, gap)
     saved: dict[str, SavedTarget] = {}
     own: dict[str, tuple[float, bool]] = {}
     for clip, (taught, resumed) in tqdm(usable, "reunions", disable=not progress):
