@@ -73,7 +73,10 @@ class Motion:
         """Pixels in which distances from where the target should be are judged.
 
         Its size, and twice its usual step: one leap may well be that much longer than the mean.
+        For a target that may be anywhere no place is far.
         """
+        if self.frames_unseen >= _ANYWHERE:
+            return math.inf
         return self.size * (1 + 2 * self.step)
 
     def may_leap(self) -> bool:
