@@ -29,7 +29,8 @@ def test_nothing_grows_over_many_frames(frames: int, tmp_path: Path) -> None:
 def test_growth_is_told_and_rows_cut_off_are_passed_over(tmp_path: Path) -> None:
     flat = {"threads": 9, "files": 30, "shm_mb": 64.0, "gpu_mb": 0.0, "tracked": 90}
     rows = [
-        {"frame": soak.EVERY * (i + 1), "session": 0, "rss_mb": 300.0 + 2 * i, **flat} for i in range(100)
+        {"frame": soak.EVERY * (i + 1), "session": 0, "rss_mb": 300.0 + 2 * i, **flat}
+        for i in range(100)
     ]
     assert soak.failures(rows)[0].startswith("rss_mb grew by 176")  # not while it warms up
     record = tmp_path / "soak.jsonl"

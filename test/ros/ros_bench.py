@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -268,11 +269,22 @@ class Bench:
             self.executor.spin_once(timeout_sec=0.05)
 
     def close(self) -> None:
-        """End all processes and the test node."""
-        for process in self.processes:
-            if process.process.poll() is None:
-                process.process.kill()
-                process.process.wait()
+        """End the test node, then all processes: in this order, each part once.
+
+        Fast DDS 2.14 locks a mutex in shared memory when it closes a port. Whoever is killed or
+        stopped while sending to that port may hold it: the wait for it ends in a segmentation
+        fault of this process once a watchdog replaces the port. So the others live until then.
+        Only this thread ever spins, so nothing waits on what is destroyed here; the context goes
+        now, not when the garbage collector comes by.
+        """
+        running = [p.process for p in self.processes if p.process.poll() is None]
+        for process in running:
+            process.send_signal(signal.SIGCONT)
+        self.executor.remove_node(self.node)
         self.executor.shutdown()
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
+        self.context.destroy()
+        for process in running:
+            process.kill()
+            process.wait()
