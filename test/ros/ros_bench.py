@@ -86,6 +86,7 @@ class Bench:
         remaps: dict[str, str] | None = None,
         fast: bool = True,
         extra: tuple[str, ...] = (),
+        from_shell: bool = False,
     ) -> NodeProcess:
         """Start a node; trackers get the small test network unless told otherwise."""
         values: dict[str, Any] = {}
@@ -93,7 +94,7 @@ class Bench:
             values = {"weights": str(self.weights), "device": "cpu", **(FAST if fast else {})}
         arguments = ros_arguments({**values, **(parameters or {})}, remaps or {}, list(extra))
         log = self.folder / f"{module}_{len(self.processes)}.log"
-        self.processes.append(NodeProcess(module, arguments, self.env, log))
+        self.processes.append(NodeProcess(module, arguments, self.env, log, from_shell))
         return self.processes[-1]
 
     def listen(self, tracker: str = "/tracker") -> None:
