@@ -155,7 +155,7 @@ def read_rows(record: Path) -> list[Row]:
 def growth(rows: list[Row]) -> dict[str, float]:
     """The largest growth in any session: median of its last round above that of its second one.
 
-    Whole rounds are compared: an absence or a new box holds more for a while than tracking does.
+    Whole rounds are compared: an absence or a new box holds more for a while.
     """
     found = dict.fromkeys(MOST_GROWTH, 0.0)
     each = ROUND // EVERY
