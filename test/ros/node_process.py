@@ -87,6 +87,7 @@ def _run_node(name: str, arguments: list[str], env: dict[str, str]) -> int:
     """In the child: `python -m NAME ARGUMENTS`."""
     os.environ.clear()
     os.environ.update(env)
+    sys.path[:0] = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.argv = [name, *arguments]
     runpy.run_module(name, run_name="__main__", alter_sys=True)
     return 0
