@@ -371,6 +371,11 @@ def test_eval_hides_targets_plays_to_and_fro_and_starts_anew(
     assert len(json.loads(scores.read_text())["to_and_fro"]["dcfst"]) == 2
     assert main([*start, "--to-and-fro", "20", *small]) == 1
     assert "--to-and-fro: A: expected two whole passes" in capsys.readouterr().err
+    assert main([*start, "--reunion", "4", "--json", str(scores), *small]) == 1
+    assert "--reunion: expected a clip of 24 frames or more" in capsys.readouterr().err
+    others = ["--compare-only", "--compare", "mil"]
+    assert main([*start, "--reunion", "1", *others]) == 1
+    assert "--reunion: expected DCFST to run" in capsys.readouterr().err
     only = [*start, "--absence", "--compare-only", "--compare", str(tmp_path / "out" / "dcfst")]
     assert main([*only, "--sequences", "A"]) == 1
     assert "--absence: expected a tracker to run" in capsys.readouterr().err

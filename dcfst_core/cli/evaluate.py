@@ -21,8 +21,10 @@ from dcfst_core.cli.protocols import (
     Results,
     add_protocol_options,
     check_passes,
+    check_reunion,
     print_forgetting,
     print_judgement,
+    print_reunions,
 )
 from dcfst_core.cli.sequences import add_sequence_options, chosen_sequences, tracker_spec
 from dcfst_core.evaluation.ablations import ablations
@@ -129,6 +131,8 @@ def run(options: argparse.Namespace) -> int:
     if options.to_and_fro is not None:
         check_passes(options.to_and_fro, clips)
         sequences = [play(clip, options.to_and_fro) for clip in clips]
+    if options.reunion is not None:
+        check_reunion(options, clips)
     runs = with_starts(sequences, options.jitter)
     apply_threads(options)
     specs, folders = _trackers(options, runs)
@@ -145,6 +149,8 @@ def run(options: argparse.Namespace) -> int:
     if options.absence:
         figures = print_judgement(options, specs, results, clips, runs)
         extra["judgement"] = {name: found.to_dict() for name, found in figures.items()}
+    if options.reunion is not None:
+        extra["reunions"] = print_reunions(options, specs[0], clips)
     if options.json is not None:
         _write_json(options, evaluations, extra)
     if options.plots is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from dcfst_core.cli.options import OptionError, positive_int
@@ -17,6 +18,7 @@ from dcfst_core.evaluation.case_results import (
 from dcfst_core.evaluation.judgement import JudgementFigures, comparison, judgement_figures
 from dcfst_core.evaluation.playing import first_and_last_pass, forgetting, forgetting_table
 from dcfst_core.evaluation.results import SequenceResult
+from dcfst_core.evaluation.reunion import reunion_table, run_reunions, usable_clips
 from dcfst_core.evaluation.sequences import AnnotatedSequence
 from dcfst_core.evaluation.trackers import TrackerSpec
 
@@ -25,7 +27,7 @@ Results = dict[str, dict[str, SequenceResult]]
 
 
 def add_protocol_options(parser: argparse.ArgumentParser) -> None:
-    """Add --absence, --absence-kinds, --absence-frames, --to-and-fro and --jitter."""
+    """Add --absence and what belongs to it, --to-and-fro, --reunion and --jitter."""
     group = parser.add_argument_group("other protocols")
     group.add_argument(
         "--absence",
@@ -54,6 +56,13 @@ def add_protocol_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="play each clip to and fro for N frames; show AUC of the first and the last pass",
     )
+    group.add_argument(
+        "--reunion",
+        type=positive_int,
+        metavar="GAP",
+        help="also cut each clip in two, GAP frames apart; save the target of the first part and "
+        "look for it in the second one and in all other clips",
+    )
     add_jitter_option(group)
 
 
@@ -75,6 +84,16 @@ def check_passes(frames: int, clips: Sequence[AnnotatedSequence]) -> None:
             first_and_last_pass(len(clip.frames), frames)
         except ValueError as error:
             raise OptionError(f"--to-and-fro: {clip.name}: {error}") from None
+
+
+def check_reunion(options: argparse.Namespace, clips: Sequence[AnnotatedSequence]) -> None:
+    """OptionError, before hours of work, where no tracker saves targets or no clip is long."""
+    if options.compare_only:
+        raise OptionError("--reunion: expected DCFST to run; other trackers do not save targets")
+    try:
+        usable_clips(clips, options.reunion)
+    except ValueError as error:
+        raise OptionError(f"--reunion: {error}") from None
 
 
 def print_forgetting(
@@ -118,3 +137,12 @@ def print_judgement(
     if len(figures) > 1:
         print("\n" + comparison(figures))
     return figures
+
+
+def print_reunions(
+    options: argparse.Namespace, spec: TrackerSpec, clips: Sequence[AnnotatedSequence]
+) -> list[dict[str, Any]]:
+    """Save each target, look for it later and elsewhere, print; returns them for JSON."""
+    found = run_reunions(spec, clips, options.reunion, not options.quiet)
+    print(f"\n{spec.name}: saved targets, {options.reunion} frames later\n{reunion_table(found)}")
+    return [asdict(each) for each in found]

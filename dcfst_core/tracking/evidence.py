@@ -20,6 +20,8 @@ _TYPICAL_LIKENESS, _LEAST_LIKENESS = 0.9, 0.3
 _USUAL_RATE, _LATELY_RATE = 0.04, 0.3
 # Whatever was known before: what has fallen below this share of the usual is not learned.
 _LEARNED_SHARE = 0.6
+# A find this far from where the target should be (see `Evidence.distance`) is elsewhere.
+_AWAY = 0.5
 
 FEATURES = (
     "peak",
@@ -111,6 +113,15 @@ def features(evidence: Evidence, usual: Usual) -> tuple[float, ...]:
         evidence.size_change,
         evidence.aspect_change,
     )
+
+
+def rival_doubt(evidence: Evidence) -> float:
+    """How surely a find is where a rival stands and not where the target should be, in [0, 1].
+
+    Two that look alike may stand close to each other: there, nothing follows from the place.
+    """
+    away = 1 - math.exp(-0.5 * (evidence.distance / _AWAY) ** 2)
+    return evidence.rival_nearness * away
 
 
 def _fall(value: float, usual: float) -> float:

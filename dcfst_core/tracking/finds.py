@@ -21,6 +21,9 @@ from dcfst_core.tracking.refinement import Refined
 from dcfst_core.tracking.search import Plan
 from dcfst_core.tracking.target import Target
 
+# What answers by less than this share of the target's peak is not taken for it.
+_RIVAL_SHARE = 0.2
+
 
 class Found(NamedTuple):
     """What is in the regions, one row each."""
@@ -130,4 +133,13 @@ def weigh(find: Find, plan: Plan, target: Target) -> Evidence:
         distance=math.hypot(dx, dy) / target.motion.scale,
         size_change=abs(wider + taller) / 2,
         aspect_change=abs(wider - taller),
+        rival_nearness=target.rivals.nearness(*find.peak_xy, target.motion.size),
     )
+
+
+def other_peaks(candidates: Sequence[Find], chosen: Find) -> tuple[tuple[float, float], ...]:
+    """Where else, image px, the scores reach a share of the chosen find's peak."""
+    least = _RIVAL_SHARE * chosen.signals.peak
+    places = [(find.signals.second_peak, find.second_xy) for find in candidates]
+    places += [(find.signals.peak, find.peak_xy) for find in candidates if find is not chosen]
+    return tuple(place for height, place in places if height >= least)

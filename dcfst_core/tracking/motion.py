@@ -70,8 +70,11 @@ class Motion:
 
     @property
     def scale(self) -> float:
-        """Pixels in which distances from where the target should be are judged."""
-        return self.size * (1 + self.step)
+        """Pixels in which distances from where the target should be are judged.
+
+        Its size, and twice its usual step: one leap may well be that much longer than the mean.
+        """
+        return self.size * (1 + 2 * self.step)
 
     def may_leap(self) -> bool:
         """Whether one step may lead out of the search region."""

@@ -16,6 +16,7 @@ from dcfst_core.tracking.judgement import Belief
 from dcfst_core.tracking.looks import LookBook
 from dcfst_core.tracking.memory import SampleMemory
 from dcfst_core.tracking.motion import Motion
+from dcfst_core.tracking.rivals import Rivals
 from dcfst_core.tracking.shape import Shape
 
 
@@ -66,6 +67,8 @@ class Target:
     shape: Shape
     belief: Belief
     last_seen_box_xywh: BoxXYWH
+    rivals: Rivals = field(default_factory=Rivals)
+    """What looks like it and is not."""
     evidence: Evidence | None = None
     score_map: ScoreMap | None = None
     next_tile: int = 0

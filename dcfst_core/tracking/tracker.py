@@ -238,13 +238,15 @@ class Tracker:
     ) -> None:
         """Write what one frame says of a target's place, shape and state."""
         config = self._config
-        find, evidence, verdict = sighting
+        find, evidence, verdict, others = sighting
         was_lost = target.state is TrackState.LOST
         target.belief, target.evidence = verdict.belief, evidence
         target.score_map = None
         if find is not None and self.keep_score_maps:
             target.score_map = find.score_map(self._grid)
         seen = target.state is TrackState.TRACKING
+        found_xy = None if find is None else find.peak_xy
+        target.rivals = target.rivals.after(others, found_xy, seen, target.motion.size)
         target.shape = next_shape(target.shape, find if seen else None, config)
         if find is not None and verdict.follow:
             target.box_xywh = next_box(target.shape, target.state, plan, find, frame_size, config)

@@ -19,7 +19,7 @@ from dcfst_core.network.checkpoint import load_model
 from dcfst_core.track import Evidence
 from dcfst_core.tracking import sighting
 from dcfst_core.tracking.config import TrackerConfig
-from dcfst_core.tracking.evidence import FEATURES, Usual, features
+from dcfst_core.tracking.evidence import FEATURES, Usual, features, rival_doubt
 from dcfst_core.tracking.judgement import PLAIN_VERIFIER, Belief, Choice, Verifier, choose, judge
 from dcfst_training.judge import main
 from dcfst_training.judge.fit import Hazards, Run, clip_weights, fit, probabilities
@@ -46,7 +46,8 @@ def drawn_run(clip: str, group: str, rng: np.random.Generator, frames: int = 80)
     values[:, PEAK] = np.where(present, 0.7, 0.35) + rng.normal(0, 0.15, frames)
     values[:, IOU] = np.where(good, 0.75, 0.6) + rng.normal(0, 0.08, frames)
     iou = np.where(good, 0.8, np.where(present, 0.35, 0.0))
-    return Run(clip, group, "slid", values, np.ones(frames, dtype=bool), iou, present)
+    found = np.ones(frames, dtype=bool)
+    return Run(clip, group, "slid", values, np.zeros(frames), found, iou, present)
 
 
 @pytest.fixture(scope="module")
@@ -77,21 +78,23 @@ def test_the_fitted_filter_is_the_trackers_own() -> None:
     """Presence and score of `fit` equal those of `judge`, frame by frame, found or not."""
     rng = np.random.default_rng(0)
     seen = [
-        replace(GOOD, peak=float(peak), predicted_iou=float(iou))
-        for peak, iou in rng.uniform(0.1, 1.0, (40, 2))
+        replace(GOOD, peak=peak, predicted_iou=iou, distance=1.0, rival_nearness=near)
+        for peak, iou, near in rng.uniform(0.1, 1.0, (40, 3)).tolist()
     ]
     found = rng.random(40) > 0.2
     belief, usual = Belief(), Usual()
-    rows, presence, score = [], [], []
+    rows, doubt, presence, score = [], [], [], []
     for evidence, here in zip(seen, found, strict=True):
         rows.append(features(evidence, belief.usual) if here else ZEROS)
+        doubt.append(rival_doubt(evidence))
         choice = choose([evidence] if here else [], belief, PLAIN_VERIFIER)
         verdict = judge(belief, choice, PLAIN_VERIFIER, CONFIG)
         belief = verdict.belief
         presence.append(belief.presence)
         score.append(belief.score)
     assert belief.usual != usual  # it learned what is usual on the way
-    run = Run("c", "g", "plain", np.array(rows), found, np.ones(40), found)
+    assert max(doubt) > 0.5  # some stand where a rival stood
+    run = Run("c", "g", "plain", np.array(rows), np.array(doubt), found, np.ones(40), found)
     told = probabilities(PLAIN_VERIFIER, run, HAZARDS)
     assert told[0] == pytest.approx(presence, abs=1e-9)
     assert told[1] == pytest.approx(score, abs=1e-9)
@@ -178,11 +181,12 @@ def test_runs_that_teach_nothing_give_no_numbers_that_are_none(runs: list[Run], 
     assert Verifier.from_metadata({"verifier": verifier.to_metadata()}) == verifier
 
 
-def test_every_clip_weighs_the_same_and_half_of_it_as_it_is() -> None:
-    rows = (np.zeros((1, len(FEATURES))), np.ones(1, bool), np.ones(1), np.ones(1, bool))
+def test_every_clip_weighs_the_same_and_two_thirds_of_it_as_it_is() -> None:
+    yes = np.ones(1, bool)
+    rows = (np.zeros((1, len(FEATURES))), np.zeros(1), yes, np.ones(1), yes)
     kinds = (("a", "plain"), ("a", "cut"), ("a", "slid"), ("b", "cut"), ("c", "plain"))
     shares = clip_weights([Run(clip, "g", kind, *rows) for clip, kind in kinds])
-    assert shares == [0.5, 0.25, 0.25, 1.0, 1.0]
+    assert shares == pytest.approx([2 / 3, 1 / 6, 1 / 6, 1.0, 1.0])
 
 
 def judged_by_hand() -> Judged:

@@ -15,10 +15,18 @@ from small_settings import small_config
 from dcfst_core import Tracker, TrackState
 from dcfst_core.network.model import DCFSTNet
 from dcfst_core.network.samples import SampleGrid
-from dcfst_core.tracking.finds import Examined, Find, Found, read_finds, weigh
+from dcfst_core.tracking.finds import (
+    Examined,
+    Find,
+    Found,
+    other_peaks,
+    read_finds,
+    weigh,
+)
 from dcfst_core.tracking.patch import SearchRegion, upload_frame
 from dcfst_core.tracking.peaks import Peaks
 from dcfst_core.tracking.refinement import Refined
+from dcfst_core.tracking.rivals import Rival, Rivals
 from dcfst_core.tracking.search import make_plan
 
 Scene = Callable[..., np.ndarray]
@@ -127,7 +135,10 @@ def test_the_evidence_is_the_signals_and_how_they_fit_what_is_known(
     placed = replace(find, box_xywh=(80.0 + 30 - 30, 104.0 - 40 - 18, 60.0, 36.0))
     evidence = weigh(placed, plan, target)
     assert (evidence.peak, evidence.likeness) == pytest.approx((0.8, 0.9))
-    assert evidence.distance == pytest.approx(50 / (2 * math.sqrt(40 * 48)))  # it may be fast
+    assert evidence.distance == pytest.approx(50 / (3 * math.sqrt(40 * 48)))  # it may be fast
+    assert evidence.rival_nearness == 0.0
+    target.rivals = Rivals((Rival(*placed.peak_xy),))
+    assert weigh(placed, plan, target).rival_nearness == 1.0
     wider, taller = math.log(60 / 40), math.log(36 / 48)
     assert evidence.size_change == pytest.approx(abs(wider + taller) / 2)
     assert evidence.aspect_change == pytest.approx(wider - taller)
@@ -169,3 +180,14 @@ def test_nothing_within_reach_of_any_region_leaves_no_find(model: DCFSTNet, scen
     assert len(finds_of(tracker, scene(60, 80))[0]) == 1
     target.motion = replace(target.motion, x=5000.0)
     assert finds_of(tracker, scene(60, 80)) == [[]]
+
+
+def test_other_peaks_are_those_of_some_height_that_were_not_chosen() -> None:
+    one, _ = read_finds(*rows(), REGIONS)
+    assert one is not None
+    low = replace(one, signals=one.signals._replace(second_peak=0.1 * one.signals.peak))
+    half = one.signals._replace(peak=one.signals.peak / 2, second_peak=-math.inf)
+    other = replace(one, signals=half, peak_xy=(7.0, 9.0))
+    assert other_peaks([one], one) == (one.second_xy,)
+    assert other_peaks([low], low) == ()
+    assert other_peaks([low, other], low) == ((7.0, 9.0),)

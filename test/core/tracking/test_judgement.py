@@ -14,6 +14,7 @@ from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.evidence import FEATURES, Means, Usual
 from dcfst_core.tracking.judgement import (
     PLAIN_VERIFIER,
+    RIVAL_ODDS,
     Belief,
     Verdict,
     Verifier,
@@ -314,3 +315,22 @@ def test_the_plain_verifier_believes_a_box_by_its_predicted_iou(evidence: Make) 
         for iou in (0.2, 0.5, 0.8)
     ]
     assert scores == sorted(scores) and scores[-1] > scores[0] + 0.3
+
+
+def test_a_find_where_a_rival_stands_is_doubted_unless_the_target_should_be_there(
+    evidence: Make,
+) -> None:
+    def odds(**values: float) -> float:
+        choice = choose([evidence(**values)], Belief(), PLAIN_VERIFIER)
+        assert choice is not None
+        return choice.odds
+
+    free = odds(distance=1.0, rival_nearness=0.0)
+    taken = odds(distance=1.0, rival_nearness=1.0)
+    assert taken - free == pytest.approx(RIVAL_ODDS * (1 - math.exp(-2)))
+    # They cross: the target is where it should be, whoever stood there.
+    assert odds(distance=0.0, rival_nearness=1.0) == odds(distance=0.0, rival_nearness=0.0)
+    # Of two finds as good as each other it is the other one.
+    both = [evidence(distance=1.0, rival_nearness=1.0), evidence(distance=1.0)]
+    choice = choose(both, Belief(), PLAIN_VERIFIER)
+    assert choice is not None and choice.place == 1

@@ -84,4 +84,4 @@ def test_who_is_new_or_fast_may_leap_and_who_stood_may_not() -> None:
 
 def test_far_for_a_slow_target_is_near_for_a_fast_one() -> None:
     assert moving(0.0, 0.0).scale == pytest.approx(30, rel=0.01)
-    assert moving(0.0, 30.0).scale == pytest.approx(60, rel=0.01)
+    assert moving(0.0, 30.0).scale == pytest.approx(90, rel=0.01)

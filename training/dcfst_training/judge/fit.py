@@ -17,11 +17,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcfst_core.tracking.evidence import FEATURES
-from dcfst_core.tracking.judgement import MOST_ODDS, NOTHING_ODDS, Verifier, predicted
+from dcfst_core.tracking.judgement import (
+    MOST_ODDS,
+    NOTHING_ODDS,
+    RIVAL_ODDS,
+    Verifier,
+    predicted,
+)
 
-# How good a box is says nothing of whose it is: with these in it, the presence was worse on sets
-# left out of the fit.
-_SHAPE = ("box_spread", "size_change", "aspect_change")
+# How good a box is says nothing of whose it is, and the second peak's height less than its place
+# (`RIVAL_ODDS`): with these in it, the presence was worse on sets left out of the fit.
+_NOT_OF_PRESENCE = ("predicted_iou", "box_spread", "size_change", "aspect_change", "rival")
 
 PLAIN = "plain"
 """The kind of a run over a clip as it is."""
@@ -30,6 +36,9 @@ HOLDS = 0.5
 PRESENT, ELSEWHERE = 0.25, 0.05
 """From and up to this IoU, a find is the target, however bad its box, and is something else;
 between, nobody can tell: what the presence is about."""
+
+# Of what a clip weighs: most targets are in view most of the time.
+_PLAIN_SHARE = 2 / 3
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,8 @@ class Run:
     """The kind of absence, or `plain`."""
     features: NDArray[np.float64]
     """(T, F), see `evidence.FEATURES`; zero where nothing was found."""
+    doubt: NDArray[np.float64]
+    """(T,) how surely the find is a rival's, see `evidence.rival_doubt`."""
     found: NDArray[np.bool_]
     """(T,) whether anything was found within reach."""
     iou: NDArray[np.float64]
@@ -88,7 +99,8 @@ def fit(
     mean, deviation = _statistics(batch)
     scaled = ((batch.features - mean) / deviation).clamp(-4, 4)
     used = torch.tensor([float(name in use) for name in FEATURES], dtype=torch.float64)
-    allowed = used * torch.tensor([float(n not in _SHAPE) for n in FEATURES], dtype=torch.float64)
+    of_presence = [float(name not in _NOT_OF_PRESENCE) for name in FEATURES]
+    allowed = used * torch.tensor(of_presence, dtype=torch.float64)
     weight = torch.zeros(len(FEATURES), dtype=torch.float64, requires_grad=True)
     bias = torch.zeros((), dtype=torch.float64, requires_grad=True)
     # A carry above 1 would count what is known already again and again.
@@ -98,7 +110,7 @@ def fit(
     for _ in range(steps):
         optimizer.zero_grad()
         odds = (scaled @ (weight * allowed) + bias).clamp(-MOST_ODDS, MOST_ODDS)
-        odds = torch.where(batch.found, odds, NOTHING_ODDS)
+        odds = torch.where(batch.found, odds + RIVAL_ODDS * batch.doubt, NOTHING_ODDS)
         logits = filtered(odds, raw_carry.sigmoid(), hazards)
         loss = (
             _cross_entropy(logits, batch.labels, batch.weight)
@@ -147,6 +159,7 @@ def probabilities(
         for row, found in zip(run.features.tolist(), run.found, strict=True)
     ]
     odds = torch.tensor(pairs, dtype=torch.float64)
+    odds[:, 0] += RIVAL_ODDS * torch.from_numpy(run.doubt * run.found)
     carry = torch.tensor(verifier.carry, dtype=torch.float64)
     presence = filtered(odds[None, :, 0], carry, hazards)[0].sigmoid()
     return presence.numpy(), (presence * odds[:, 1].sigmoid()).numpy()
@@ -164,13 +177,18 @@ def filtered(odds: Tensor, carry: Tensor, hazards: Hazards) -> Tensor:
 
 
 def clip_weights(runs: Sequence[Run]) -> list[float]:
-    """A weight for each run, so that every clip counts the same, and half of it as it is.
+    """A weight for each run, so that every clip counts the same, and two thirds of it as it is.
 
     A clip without absences, or with nothing else, counts for what there is of it.
     """
     counts = Counter((run.clip, run.kind == PLAIN) for run in runs)
-    halves = {clip: sum((clip, plain) in counts for plain in (True, False)) for clip, _ in counts}
-    return [1 / halves[run.clip] / counts[run.clip, run.kind == PLAIN] for run in runs]
+    both = {clip: (clip, True) in counts and (clip, False) in counts for clip, _ in counts}
+    weights = []
+    for run in runs:
+        plain = run.kind == PLAIN
+        share = _PLAIN_SHARE if plain else 1 - _PLAIN_SHARE
+        weights.append((share if both[run.clip] else 1.0) / counts[run.clip, plain])
+    return weights
 
 
 @dataclass(frozen=True)
@@ -178,6 +196,7 @@ class _Batch:
     """Runs padded to one length."""
 
     features: Tensor
+    doubt: Tensor
     found: Tensor
     labels: Tensor
     """(B, T) whether the find is the target."""
@@ -191,16 +210,17 @@ class _Batch:
         length = max(len(run.found) for run in runs)
         features = torch.zeros(len(runs), length, len(FEATURES), dtype=torch.float64)
         found = torch.zeros(len(runs), length, dtype=torch.bool)
-        labels, holds, weight = torch.zeros(3, len(runs), length, dtype=torch.float64)
+        doubt, labels, holds, weight = torch.zeros(4, len(runs), length, dtype=torch.float64)
         for row, (run, share) in enumerate(zip(runs, weights, strict=True)):
             frames = len(run.found)
             known = np.isfinite(run.present)
             features[row, :frames] = torch.from_numpy(run.features)
+            doubt[row, :frames] = torch.from_numpy(run.doubt)
             found[row, :frames] = torch.from_numpy(run.found)
             labels[row, :frames] = torch.from_numpy(np.nan_to_num(run.present))
             holds[row, :frames] = torch.from_numpy(np.nan_to_num(run.holds))
             weight[row, :frames] = torch.from_numpy(known * share / max(known.sum(), 1))
-        return cls(features, found, labels, holds, weight / weight.sum())
+        return cls(features, doubt, found, labels, holds, weight / weight.sum())
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from dcfst_core.evaluation.sequences import AnnotatedSequence
 from dcfst_core.evaluation.trackers import TrackerSpec
 from dcfst_core.media.video import Frame
 from dcfst_core.track import TrackState
-from dcfst_core.tracking.evidence import FEATURES, Usual, features
+from dcfst_core.tracking.evidence import FEATURES, Usual, features, rival_doubt
 from dcfst_core.tracking.judgement import may_learn
 from dcfst_core.tracking.tracker import Tracker
 from dcfst_training.judge.fit import PLAIN, Run
@@ -63,7 +63,7 @@ def judge_cases(sequences: Sequence[AnnotatedSequence], frames: int = 60) -> lis
             (abrupt[0], 10, 6, 0),
             ("slid" if index % 2 == 0 else CROSSING, 16, 12, 8),
             (abrupt[1], 20, 6, 0),
-            (abrupt[0], 30, 14, 10),
+            (abrupt[0], 30, 30, 10),
             (abrupt[1], 42, 14, 10),
         ]
         if index % 3 == 0:
@@ -105,7 +105,7 @@ def _all(runs: Iterable[list[Run]]) -> list[Run]:
     return list(chain.from_iterable(runs))
 
 
-_ARRAYS = ("features", "found", "iou", "visible")
+_ARRAYS = ("features", "doubt", "found", "iou", "visible")
 
 
 def _collect_one(job: tuple[TrackerSpec, str, Path, ClipCases]) -> list[Run]:
@@ -162,6 +162,7 @@ class _Notes:
     tracker: Tracker
     usual: Usual = field(default_factory=Usual)
     rows: list[tuple[float, ...]] = field(default_factory=list)
+    doubt: list[float] = field(default_factory=list)
     found: list[bool] = field(default_factory=list)
     boxes: list[BoxXYWH] = field(default_factory=list)
     followed: list[bool] = field(default_factory=list)
@@ -172,6 +173,7 @@ class _Notes:
         track = self.tracker.update(frame)
         evidence, usual = track.evidence, self.usual
         self.rows.append(features(evidence, usual) if evidence else (0.0,) * len(FEATURES))
+        self.doubt.append(rival_doubt(evidence) if evidence else 0.0)
         self.found.append(evidence is not None)
         self.boxes.append(track.box_xywh)
         self.followed.append(track.box_xywh != before)
@@ -189,9 +191,8 @@ class _Notes:
         # A box that stood still is not where something was found: it says nothing of the find.
         unclear = visible & ((seen < _CLEARLY_VISIBLE) | ~np.array(self.followed))
         iou[unclear] = np.nan
-        return Run(
-            cases.clip, cases.group, kind, np.array(self.rows), np.array(self.found), iou, visible
-        )
+        rows, doubt, found = np.array(self.rows), np.array(self.doubt), np.array(self.found)
+        return Run(cases.clip, cases.group, kind, rows, doubt, found, iou, visible)
 
 
 def save_verifier(metadata_path: Path, verifier: dict) -> None:

@@ -1,0 +1,75 @@
+"""Where things stand that look like a target and are not it.
+
+While the target is seen, whatever else the regressor answers to is something else. When the target
+then disappears, the best find nearly always is one of those. So their places are remembered, and
+moved with what is found there, until nothing has been found there for a while. Not in the paper.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+# Lengths in target sizes. What is found within a step of a rival's place is that rival; what is
+# within the target's own place is the target.
+_STEP, _OWN = 0.75, 0.5
+# A find is where a rival stands as far as a Gaussian of this width says.
+_WIDTH = 0.4
+# Frames for which a rival's place is kept though nothing is found there; rivals in all.
+_KEPT, _MOST = 15, 8
+
+
+class Rival(NamedTuple):
+    """One of them, image px."""
+
+    x: float
+    y: float
+    frames_unseen: int = 0
+
+
+class Rivals(NamedTuple):
+    """All that are remembered of one target."""
+
+    places: tuple[Rival, ...] = ()
+
+    def nearness(self, x: float, y: float, size: float) -> float:
+        """How surely a find at (x, y), px, is where one of them stands: 1 there, 0 far off.
+
+        `size`: sqrt(w h) of the target, px.
+        """
+        nearest = min((math.hypot(x - r.x, y - r.y) for r in self.places), default=math.inf)
+        return math.exp(-0.5 * (nearest / (_WIDTH * size)) ** 2)
+
+    def after(
+        self,
+        others: Sequence[tuple[float, float]],
+        find_xy: tuple[float, float] | None,
+        seen: bool,
+        size: float,
+    ) -> Rivals:
+        """The rivals after a frame.
+
+        `others`: where else the frame has peaks, px; `find_xy`: its find; `seen`: whether that is
+        the target. New ones are taken up only beside the target itself: what appears while it is
+        away may be the target that comes back.
+        """
+        places = list(others)
+        if find_xy is not None:
+            if seen:
+                places = [p for p in places if math.dist(p, find_xy) > _OWN * size]
+            else:
+                places.append(find_xy)
+        rivals = []
+        for rival in self.places:
+            if seen and find_xy and math.dist(rival[:2], find_xy) <= _OWN * size:
+                continue
+            near = min(places, key=lambda p: math.dist(p, rival[:2]), default=None)
+            if near is not None and math.dist(near, rival[:2]) <= _STEP * size:
+                rivals.append(Rival(*near))
+            elif rival.frames_unseen < _KEPT:
+                rivals.append(rival._replace(frames_unseen=rival.frames_unseen + 1))
+        if seen:
+            known = {rival[:2] for rival in rivals}
+            rivals = [Rival(*place) for place in places if place not in known] + rivals
+        return Rivals(tuple(dict.fromkeys(rivals))[:_MOST])
