@@ -6,6 +6,8 @@ PY := .venv/bin/python
 VIDEO ?=
 BOX ?=
 PYTEST_ARGS ?=
+# Files of tests that run at a time, each in a process with one thread; 0: in pytest itself.
+WORKERS ?= 2
 BASE ?= main
 
 .PHONY: demo test lint bench-gate setup setup-run clean
@@ -27,8 +29,12 @@ lint: setup
 	$(PY) -m mypy
 	.venv/bin/lint-imports --no-cache
 
+# Files in their order, as those with few tests take as long as those with many.
+PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest
+SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 test: lint
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(SPREAD) $(PYTEST_ARGS)
 
 bench-gate: setup-run
 	@$(PY) scripts/bench_gate.py --base "$(BASE)"
@@ -58,7 +64,7 @@ scenarios: setup
 # Nodes and commands in processes of their own are counted too.
 coverage: setup
 	rm -f .coverage .coverage.*
-	$(PY) -m pytest --cov --cov-report= $(PYTEST_ARGS)
+	$(PYTEST) $(SPREAD) --cov --cov-report= $(PYTEST_ARGS)
 	$(PY) -m coverage report --skip-covered
 
 # All faults, the slow ones too, then the page that tells of them.

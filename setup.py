@@ -51,7 +51,7 @@ setup(
         # rosbags-image: an independent converter to compare image conversions with.
         "dev": [
             *("rosbags-image>=0.9", "imageio-ffmpeg>=0.5"),
-            *("pytest>=8", "pytest-timeout>=2.3"),
+            *("pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.7"),
             "hypothesis>=6.100",
             *("coverage>=7.10", "pytest-cov>=6"),
             *("ruff", "mypy", "import-linter>=2.6", "pre-commit"),

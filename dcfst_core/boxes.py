@@ -16,6 +16,8 @@ from dcfst_core.errors import BoxError
 BoxXYWH = tuple[float, float, float, float]
 
 LEAST_SIDE = 2.0
+# Far more than any camera has; beyond about 1e18 sizes no longer fit where PyTorch counts pixels.
+MOST_SIDE = 1e6
 
 
 def parse_box(text: str) -> tuple[float, float, float, float]:
@@ -37,7 +39,8 @@ def check_box(box_xywh: Sequence[float], frame_width: int, frame_height: int) ->
     """Return the box as four floats, or raise BoxError saying what is wrong with it.
 
     A box may reach over the image border (a target half outside), but must overlap the image, be
-    finite and at least `LEAST_SIDE` pixels wide and high. `box_xywh`: 4 numbers in pixels.
+    finite and from `LEAST_SIDE` to `MOST_SIDE` pixels wide and high. `box_xywh`: 4 numbers in
+    pixels.
     """
     try:
         x, y, w, h = (float(value) for value in box_xywh)
@@ -52,6 +55,10 @@ def check_box(box_xywh: Sequence[float], frame_width: int, frame_height: int) ->
         raise BoxError(
             f"expected a box of at least {LEAST_SIDE:g} pixels a side, there is nothing to see in "
             f"less; got x, y, w, h = {shown}"
+        )
+    if max(w, h) > MOST_SIDE:
+        raise BoxError(
+            f"expected a box of at most {MOST_SIDE:,.0f} pixels a side; got x, y, w, h = {shown}"
         )
     if x >= frame_width or y >= frame_height or x + w <= 0 or y + h <= 0:
         raise BoxError(

@@ -52,7 +52,9 @@ def read_report(path: Path) -> dict[str, Result]:
         properties = tuple(
             (item.get("name", ""), item.get("value", "")) for item in case.iter("property")
         )
-        folder = case.get("classname", "").replace(".", "/") + ".py"
+        # Folders and file, and the class where the test is in one.
+        parts = [p for p in case.get("classname", "").split(".") if not p[:1].isupper()]
+        folder = "/".join(parts) + ".py"
         name = case.get("name", "")
         found[f"{folder}::{name}"] = Result(name.split("[")[0], folder, outcome, properties)
     return found

@@ -71,6 +71,7 @@ TEST_TOOLS = [
     "imageio-ffmpeg>=0.5",
     "pytest>=8",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.7",
     "ruff>=0.6",
     "mypy>=1.11",
     "types-PyYAML",

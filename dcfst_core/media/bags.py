@@ -14,7 +14,12 @@ from dcfst_core.media.frames import Closing
 
 __all__ = ["VISION_MSGS", "BagError", "ImageBag", "message_types", "seconds"]
 
-IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+# A bag brings the definitions of its messages along: they may be others, or damaged.
+_FIELDS = {
+    "sensor_msgs/msg/Image": "header height width encoding is_bigendian step data",
+    "sensor_msgs/msg/CompressedImage": "header format data",
+}
+IMAGE_TYPES = tuple(_FIELDS)
 # Images that tell the rate.
 _RATE_IMAGES = 60
 
@@ -91,7 +96,10 @@ class ImageBag(Closing):
     def image(self, connection: Any, data: bytes) -> Any:
         """The Image or CompressedImage message."""
         try:
-            return self._reader.deserialize(data, connection.msgtype)
+            message = self._reader.deserialize(data, connection.msgtype)
+            for name in _FIELDS.get(connection.msgtype, "").split():
+                getattr(message, name)
+            return message
         except Exception as error:
             raise unreadable(self.path, error) from error
 

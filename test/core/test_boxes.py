@@ -49,6 +49,7 @@ def test_iou(a: tuple, b: tuple, expected: float) -> None:
         ((1, 2, 3, -4), "positive width and height"),
         ((1, 2, 1.9, 4), r"at least 2 pixels a side.*\(1, 2, 1\.9, 4\)"),
         ((1, 2, 40, 0.5), "at least 2 pixels a side"),
+        ((0, 0, 14, 2.24e39), r"at most 1,000,000 pixels a side.*2\.24e\+39\)"),
         ((640, 2, 3, 4), r"overlaps the 640x480 image.*\(640, 2, 3, 4\) lies outside"),
         ((-10, 2, 10, 4), "overlaps the 640x480 image"),
     ],
@@ -59,8 +60,9 @@ def test_boxes_that_are_refused(box: object, message: str) -> None:
     assert isinstance(caught.value, DCFSTError | ValueError)
 
 
-def test_the_least_box_and_one_half_outside_are_accepted() -> None:
+def test_the_least_and_largest_box_and_one_half_outside_are_accepted() -> None:
     assert check_box((1, 2, 2, 2), 640, 480) == (1.0, 2.0, 2.0, 2.0)  # the least there is
+    assert check_box((0, 0, 4, 1e6), 640, 480)[3] == 1e6
     assert check_box([-20, 470, 40, 40], 640, 480) == (-20.0, 470.0, 40.0, 40.0)
 
 

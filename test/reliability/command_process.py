@@ -1,25 +1,20 @@
 """A command in a process of its own, with a fault beside it; no time is lost on imports.
 
-Python's fork server loads PyTorch once and forks every command from there: as real as one from a
-shell, but for the seconds that loading takes. Tests about the start itself go a shell's way.
+A command is forked (see fork_server.py). Tests about the start itself go a shell's way.
 """
 
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
 import os
 import resource
-import sys
-import traceback
+import subprocess
 from pathlib import Path
 from typing import Any
 
-WAIT_S = 120.0  # generous: the first one loads PyTorch, on a machine that may be busy
+from fork_server import ForkedProcess
 
-_context = multiprocessing.get_context("forkserver")
-# What is not installed is passed over.
-_context.set_forkserver_preload(["dcfst_core.cli.main", "torch", "dcfst_training.pack"])
+WAIT_S = 120.0  # generous: the first one loads PyTorch, on a machine that may be busy
 
 
 class CommandProcess:
@@ -44,8 +39,7 @@ class CommandProcess:
             "memory_bytes": memory_bytes,
             "unprivileged": unprivileged,
         }
-        self.process = _context.Process(target=_run, args=(arguments, str(log), faults))
-        self.process.start()
+        self.process = ForkedProcess(log, _run, arguments, faults)
 
     @property
     def output(self) -> str:
@@ -54,24 +48,21 @@ class CommandProcess:
 
     def wait(self) -> int:
         """The exit code; negative for a signal. Fails when it hangs, or ends with a traceback."""
-        self.process.join(WAIT_S)
-        assert self.process.exitcode is not None, f"still running after {WAIT_S:.0f} s"
+        try:
+            code = self.process.wait(WAIT_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {WAIT_S:.0f} s") from None
         assert "Traceback" not in self.output, self.output
-        return self.process.exitcode
+        return code
 
     def kill(self) -> None:
         """SIGKILL: it cannot clean up."""
         self.process.kill()
-        self.process.join()
+        self.process.wait()
 
 
-def _run(arguments: list[str], log: str, faults: dict[str, Any]) -> None:
-    """In the child: redirect the output, inject the fault, run the command, end."""
-    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-    for number in (1, 2):
-        os.dup2(out, number)
-    sys.stdout = os.fdopen(1, "w")
-    sys.stderr = os.fdopen(2, "w", buffering=1)
+def _run(arguments: list[str], faults: dict[str, Any]) -> int:
+    """In the child: inject the fault, run the command."""
     import torch
 
     torch.set_num_threads(1)
@@ -82,16 +73,7 @@ def _run(arguments: list[str], log: str, faults: dict[str, Any]) -> None:
         _limit(resource.RLIMIT_AS, pages * resource.getpagesize() + faults["memory_bytes"])
     if faults["unprivileged"]:
         _drop_privileges()
-    try:
-        code = _main(arguments)
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
-    except BaseException:
-        traceback.print_exc()
-        code = 99
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    return _main(arguments)
 
 
 def _main(arguments: list[str]) -> int:

@@ -49,10 +49,10 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def kill_when(process: CommandProcess, reached: Callable[[], bool]) -> None:
     until = time.monotonic() + 100
     while not reached():
-        assert process.process.is_alive() and time.monotonic() < until, process.output
+        assert process.process.poll() is None and time.monotonic() < until, process.output
         time.sleep(0.002)
     process.kill()
-    assert process.process.exitcode == -9, "it must be killed before it ends"
+    assert process.process.returncode == -9, "it must be killed before it ends"
 
 
 @pytest.mark.fault("kill -9 of `dcfst track` at a random moment")

@@ -16,7 +16,18 @@ import pytest
 if TYPE_CHECKING:
     from ros_bench import Bench
 
-_domains = itertools.count(os.getpid())
+
+def _own_domains() -> Iterator[int]:
+    """ROS domains that no other worker of pytest-xdist uses, round and round.
+
+    Above 101 the ports of a domain may collide with those the system hands out.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    mine = range(1 + worker, 101, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    return (mine[count % len(mine)] for count in itertools.count(os.getpid()))
+
+
+_domains = _own_domains()
 
 
 @pytest.fixture(scope="session")
@@ -48,8 +59,13 @@ def _bench(folder: Path, weights: Path) -> Bench:
     pytest.importorskip("vision_msgs")
     from ros_bench import Bench
 
-    # Above 101 the ports of a domain may collide with those the system hands out.
-    return Bench(1 + next(_domains) % 100, folder, weights)
+    return Bench(next(_domains), folder, weights)
+
+
+@pytest.fixture
+def own_domain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test starts without a bench has a domain of its own too."""
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(next(_domains)))
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,16 @@
-"""One node in a process of its own, as a user would start it."""
+"""One node in a process of its own, forked or as a user would start it."""
 
 from __future__ import annotations
 
+import os
+import runpy
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from fork_server import ForkedProcess
 
 STOP_S = 120.0  # unloading a node takes seconds on a busy machine
 
@@ -26,18 +30,36 @@ def ros_arguments(
 
 
 class NodeProcess:
-    """One node in its own process, with its log in a file."""
+    """One node in its own process, with its log in a file.
 
-    def __init__(self, module: str, arguments: list[str], env: dict[str, str], log: Path) -> None:
+    from_shell: a new interpreter that loads PyTorch itself, for what is about the start or the
+    memory of a whole process.
+    """
+
+    process: ForkedProcess | subprocess.Popen[bytes]
+
+    def __init__(
+        self,
+        module: str,
+        arguments: list[str],
+        env: dict[str, str],
+        log: Path,
+        from_shell: bool = False,
+    ) -> None:
         self.log_path = log
         self._log_start = 0
-        self._log = open(log, "w")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", f"dcfst_ros.{module}", *arguments],
-            env=env,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
+        log.touch()
+        name = f"dcfst_ros.{module}"
+        if not from_shell:
+            self.process = ForkedProcess(log, _run_node, name, arguments, env)
+            return
+        with open(log, "w") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", name, *arguments],
+                env=env,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
 
     @property
     def log(self) -> str:
@@ -58,5 +80,14 @@ class NodeProcess:
             self.process.kill()
             self.process.wait()
             raise AssertionError(f"did not end within {STOP_S:.0f} s:\n{self.log}") from None
-        self._log.close()
         return code
+
+
+def _run_node(name: str, arguments: list[str], env: dict[str, str]) -> int:
+    """In the child: `python -m NAME ARGUMENTS`."""
+    os.environ.clear()
+    os.environ.update(env)
+    sys.path[:0] = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.argv = [name, *arguments]
+    runpy.run_module(name, run_name="__main__", alter_sys=True)
+    return 0

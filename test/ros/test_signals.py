@@ -31,7 +31,7 @@ def has_loaded(node: NodeProcess, library: str) -> bool:
 def test_a_signal_while_pytorch_is_loaded_ends_without_a_traceback(
     bench: Bench, with_signal: int
 ) -> None:
-    node = bench.start()
+    node = bench.start(from_shell=True)
     end_s = time.monotonic() + 60.0
     while not has_loaded(node, "libtorch_cpu") and time.monotonic() < end_s:
         time.sleep(0.005)
@@ -45,7 +45,7 @@ def test_a_signal_while_pytorch_is_loaded_ends_without_a_traceback(
 @pytest.mark.fault("SIGINT and SIGTERM while it tracks")
 @pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGTERM])
 def test_a_node_that_tracks_is_gone_soon(bench: Bench, with_signal: int) -> None:
-    node = bench.start()
+    node = bench.start(from_shell=True)
     bench.listen()
     bench.begin(scene(0))
     bench.publish_frame(scene(1))
@@ -64,7 +64,7 @@ def test_a_node_that_tracks_is_gone_soon(bench: Bench, with_signal: int) -> None
 def test_a_signal_ends_a_node_that_tracks_nothing_cleanly(
     bench: Bench, state: str, with_signal: int
 ) -> None:
-    node = bench.start(parameters={"autostart": state != "unconfigured"})
+    node = bench.start(parameters={"autostart": state != "unconfigured"}, from_shell=True)
     bench.listen()
     if state == "active":
         bench.until(lambda: "waiting for images" in node.log, "an active node")

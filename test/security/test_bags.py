@@ -113,3 +113,13 @@ def test_metadata_cannot_name_a_file_outside_of_the_bag(name: str, tmp_path: Pat
         opened = [Path(reader.path).resolve() for reader in images._reader.readers]
         assert images.image_count == 2  # those of the bag, not the one of the other
         assert all(path.is_relative_to(bag.resolve()) for path in opened)
+
+
+def test_a_definition_without_an_images_fields_is_refused(tmp_path: Path) -> None:
+    """The bag says itself what its messages hold; a byte of that was changed."""
+    path = the_file(write(tmp_path / "bag", image()))
+    data = path.read_bytes()
+    assert b"string encoding" in data
+    path.write_bytes(data.replace(b"string encoding", b"string encodinh"))
+    with ImageBag(tmp_path / "bag", TOPIC) as bag, pytest.raises(BagError, match="encoding"):
+        bag.first_image()

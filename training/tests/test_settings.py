@@ -169,7 +169,7 @@ def test_training_for_a_time_follows_the_schedule_in_that_time(
     settings = {"run": tmp_path, "trainer.max_epochs": -1, "trainer.max_time": "00:00:00:08"}
     main(["fit", f"--config={debug_recipe}", *flags(QUICK | settings)])
     checkpoint = read_checkpoint(tmp_path / "last.ckpt")
-    assert checkpoint["global_step"] > 1
+    assert checkpoint["global_step"] >= 1  # more, unless other work has the machine
     rates = checkpoint["lr_schedulers"][0]["_last_lr"]
     assert 0 <= rates[0] < 2e-4  # of 1e-3, along a cosine to zero
     assert checkpoint["run_settings"]["max_time"] == "8 s"
