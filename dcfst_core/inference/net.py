@@ -51,8 +51,7 @@ class InferenceNet:
         self.device = device
         self.cuts_windows = device.type == "cpu"
         self.dtype = choose_precision(precision, device)
-        model = copy.deepcopy(model).to(device).eval().requires_grad_(False)
-        _fuse_batch_norms(model)
+        model = fused_copy(model, device)
         self._trunk = self._half(model.trunk)
         self._embedding: Embedding = model.embedding
         self._iou_net: IoUNet = model.iou_net
@@ -149,6 +148,13 @@ class InferenceNet:
     ) -> Field:
         """Predicted IoU of boxes xyxy (B, R, 4), with its gradient; see `IoUField`."""
         return IoUField(self._iou_layers, features, guide, origins)
+
+
+def fused_copy(model: DCFSTNet, device: torch.device) -> DCFSTNet:
+    """A copy for inference alone, each normalisation folded into its convolution."""
+    model = copy.deepcopy(model).to(device).eval().requires_grad_(False)
+    _fuse_batch_norms(model)
+    return model
 
 
 def _fuse_batch_norms(module: nn.Module) -> None:
