@@ -1,4 +1,4 @@
-"""The command line, `dcfst COMMAND`: track, bag, eval, tune, scenario, bench, info, export, hub, vot."""
+"""The command line, `dcfst`: track, bag, eval, tune, scenario, bench, info, export, hub, vot."""
 
 from __future__ import annotations
 
