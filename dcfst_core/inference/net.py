@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dcfst_core.inference.iou_field import FewRows, Field, Guide, IoUField
 from dcfst_core.inference.machine import has_fast_bfloat16
+from dcfst_core.inference.packed import can_pack, pack_children, pack_trunk, packed_chain
 from dcfst_core.inference.sample_layer import SampleLayer
 from dcfst_core.network.embedding import Embedding, Features, RegressorKernel
 from dcfst_core.network.iou_net import IoUNet, linear_weight
@@ -65,6 +66,11 @@ class InferenceNet:
         for layers in (net.reference3, net.reference4, net.test3, net.test4, net.fc3, net.fc4):
             self._half(layers)
         self._iou_layers = FewRows(*linear_weight(net.fc3)), FewRows(*linear_weight(net.fc4))
+        if device.type == "cpu" and can_pack(self.dtype):
+            pack_trunk(model.trunk)
+            net.test3, net.test4 = packed_chain(net.test3), packed_chain(net.test4)
+            for branch in branches:
+                pack_children(branch, "conv1", "conv2")
 
     def _exact(self) -> AbstractContextManager[None]:
         """With `float32` on a GPU: convolutions that do not round their inputs to TF32.

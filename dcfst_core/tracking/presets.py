@@ -57,3 +57,5 @@ FAST: dict[str, Any] = {
     "reuse_features_within": 0.3,
     "num_proposals": 5,
 }
+
+NANO: dict[str, Any] = {**FAST}
