@@ -128,7 +128,7 @@ class TestDeclared:
                 r"tracker.learning_rate: expected a float \(write 1.0",
             ),
             ({"tracker__learning_rate": 7.0}, "tracker.learning_rate: expected 0 to 1"),
-            ({"tracker_preset": "fastest"}, "expected one of default, paper, released, fast, nano"),
+            ({"tracker_preset": "fastest"}, "one of default, paper, released, fast, nano"),
             ({"autostart": "yes"}, "autostart: expected a bool"),
         ],
     )
