@@ -133,11 +133,6 @@ class TrackerConfig:
     box_refinement_step_length: float = option(
         0.033, "step length, in squared box sizes per unit of predicted IoU", 0.0, 1.0
     )
-    box_refinement_rescored: bool = option(
-        True,
-        "predict the refined boxes' IoU (ATOM); without, the last step's gain is told from the "
-        "slope before it, which saves the time of half a step",
-    )
     modulation_adaptation_iter: int = option(
         30, "steps by which the IoU predictor is fitted to the first frame (ATOM: none)", 0, 1000
     )
@@ -255,7 +250,7 @@ class TrackerConfig:
 
     @classmethod
     def fast(cls) -> TrackerConfig:
-        """For small CPUs: half the pixels, with the target at the size the network was trained at.
+        """For small CPUs: four tenths of the pixels, boxes refined in one step.
 
         The search region is narrower (4 target sizes, not 5), updates are fewer and take the
         features at hand, and fewer boxes are refined. Its cost in AUC is in docs/performance.md.

@@ -25,34 +25,26 @@ Cells = tuple[int, int]
 
 
 def refine_boxes(
-    field: Field, boxes_cxcywh: Tensor, iterations: int, step_length: float, rescored: bool = True
+    field: Field, boxes_cxcywh: Tensor, iterations: int, step_length: float
 ) -> tuple[Tensor, Tensor]:
     """Move boxes uphill on the predicted IoU.
 
     Each box moves in its own units: its centre by fractions of its size, its size by its
     logarithm, so that one step length fits targets of any size and aspect.
 
-    `boxes_cxcywh`: (B, R, 4) start boxes. `rescored`: without it, the last step's gain is told
-    from the slope before it.
+    `boxes_cxcywh`: (B, R, 4) start boxes.
     Returns the refined boxes (B, R, 4; cxcywh) and their scores (B, R).
     """
     start_centre, start_wh = boxes_cxcywh.split(2, dim=-1)
     boxes, shift = boxes_cxcywh, torch.zeros_like(boxes_cxcywh)
-    place = cxcywh_to_xyxy(boxes)
-    scores = None
     for _ in range(iterations):
-        before, (scores, gradient) = place, field(place)
-        low, high = gradient.split(2, dim=-1)
+        low, high = field(cxcywh_to_xyxy(boxes))[1].split(2, dim=-1)
         # d/d centre in start sizes, and d/d log size of the present box.
         by_centre, by_log_size = (low + high) * start_wh, (high - low) * boxes[..., 2:] / 2
         shift = shift + step_length * torch.cat((by_centre, by_log_size), dim=-1)
         centre = start_centre + shift[..., :2] * start_wh
         boxes = torch.cat((centre, start_wh * shift[..., 2:].exp()), dim=-1)
-        place = cxcywh_to_xyxy(boxes)
-    if rescored or scores is None:
-        return boxes, field.scores(place)
-    # The slope falls on the way: to about a half, as a step goes far towards the top.
-    return boxes, scores + (gradient * (place - before)).sum(dim=-1) / 2
+    return boxes, field.scores(cxcywh_to_xyxy(boxes))
 
 
 class Refined(NamedTuple):
@@ -98,11 +90,7 @@ class BoxRefiner:
             blocks, origins = _windows(blocks, centre_xy, cells)
         field = self._net.iou_field(self._net.iou_features(blocks), guide, origins)
         refined, predicted = refine_boxes(
-            field,
-            proposals,
-            config.box_refinement_iter,
-            config.box_refinement_step_length,
-            config.box_refinement_rescored,
+            field, proposals, config.box_refinement_iter, config.box_refinement_step_length
         )
         values, best = predicted.topk(config.num_averaged, dim=1)
         chosen = refined.gather(1, best[..., None].expand(-1, -1, 4))

@@ -97,20 +97,6 @@ def test_one_step_by_hand() -> None:
     assert torch.allclose(refined[0, 0], expected)
 
 
-def test_the_last_gain_told_from_the_slope_is_between_none_and_all_of_it() -> None:
-    truth = xywh_to_xyxy(torch.tensor([100.0, 120.0, 40.0, 70.0]))
-    start = torch.tensor([[[126.0, 150.0, 44.0, 64.0], [115.0, 160.0, 38.0, 76.0]]])
-    refined, told = refine_boxes(iou_field(truth), start, 2, 0.03, rescored=False)
-    same, scores = refine_boxes(iou_field(truth), start, 2, 0.03)
-    before = refine_boxes(iou_field(truth), start, 1, 0.03)[1]
-    assert torch.equal(refined, same)
-    assert (scores - before).min() > 0.01  # the step did gain
-    assert (told - before).min() > 0 and torch.allclose(told, scores, atol=0.05)
-    # Without a step there is no slope: the boxes are scored.
-    unmoved = refine_boxes(iou_field(truth), start, 0, 0.03, rescored=False)[1]
-    assert torch.allclose(unmoved, iou_xyxy(cxcywh_to_xyxy(start), truth))
-
-
 def test_the_best_refined_boxes_are_averaged_and_their_spread_is_told() -> None:
     truth = xywh_to_xyxy(torch.tensor([[100.0, 120.0, 40.0, 70.0]]))
     centre, wh = torch.tensor([[124.0, 150.0]]), torch.tensor([[44.0, 64.0]])
