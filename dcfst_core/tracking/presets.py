@@ -56,8 +56,13 @@ FAST: dict[str, Any] = {
     "update_interval": 14,
     "reuse_features_within": 0.3,
     "box_refinement_iter": 1,
-    "box_refinement_step_length": 0.1,
+    "box_refinement_step_length": 0.12,
     "num_proposals": 5,
 }
 
-NANO: dict[str, Any] = {**FAST, "patch_size": 144, "grid_size": 17}
+NANO: dict[str, Any] = {
+    **FAST,
+    "patch_size": 144,
+    "grid_size": 17,
+    "box_refinement_step_length": 0.08,
+}
