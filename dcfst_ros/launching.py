@@ -22,7 +22,7 @@ ARGUMENTS: tuple[tuple[str, str, str], ...] = (
     ("name", "tracker", "name of the node, and so of its topics"),
     ("namespace", "", "namespace of all nodes; one for each tracker where there are several"),
     ("params_file", "", "parameters of the tracker; empty = config/tracker.yaml of the package"),
-    ("tracker_preset", "", "default, paper, released or fast; empty = as params_file says"),
+    ("tracker_preset", "", "default, paper, released, fast or nano; empty = as params_file says"),
     ("weights", "", "weights file; empty = as params_file says, or the one in the package"),
     ("device", "", "auto, cpu, cuda, cuda:1, ...; empty = as params_file says"),
     ("image_transport", "", "raw or compressed (image_topic/compressed); empty = as params_file"),

@@ -16,7 +16,7 @@ from dcfst_ros.image_conversion import CHOICES
 from dcfst_ros.launching import ARGUMENTS
 
 TRACKER_PREFIX = "tracker."
-PRESETS = ("default", "paper", "released", "fast")
+PRESETS = ("default", "paper", "released", "fast", "nano")
 
 
 @dataclass(frozen=True)

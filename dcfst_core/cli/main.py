@@ -1,4 +1,4 @@
-"""The command line: `dcfst track | bag | eval | tune | scenario | bench | info | hub | vot`."""
+"""The command line, `dcfst`: track, bag, eval, tune, scenario, bench, info, export, hub, vot."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from dcfst_core.cli import bag, bench, evaluate, hub, info, scenario, track, tune, vot
+from dcfst_core.cli import bag, bench, evaluate, export, hub, info, scenario, track, tune, vot
 from dcfst_core.cli.arguments import with_negative_boxes
 from dcfst_core.errors import DCFSTError, is_out_of_memory
 
@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="DCFST visual tracker: give it one box, it keeps the object.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (track, bag, evaluate, tune, scenario, bench, info, hub, vot):
+    for module in (track, bag, evaluate, tune, scenario, bench, info, export, hub, vot):
         module.add_command(commands)
     return parser
 

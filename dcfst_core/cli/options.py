@@ -17,7 +17,7 @@ from dcfst_core.media.limits import read_bounded
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.tracker import DEFAULT_TARGET_ID
 
-PRESETS = ("paper", "released", "default", "fast")
+PRESETS = ("paper", "released", "default", "fast", "nano")
 MOST_SETTINGS_BYTES = 2**20
 
 
@@ -36,7 +36,7 @@ def add_tracker_options(parser: argparse.ArgumentParser, weights: bool = True) -
         "--config",
         default="default",
         metavar="PRESET|FILE",
-        help="default, fast, paper or released, or a .yaml or .json file of tracker settings",
+        help="default, fast, nano, paper or released, or a .yaml or .json file of settings",
     )
     group.add_argument(
         "--set",

@@ -56,8 +56,11 @@ class StraightforwardNet(InferenceNet):
         z = self.embed(features, grid, target_wh)
         return (z @ kernel.block3[..., None]).view(len(z), grid.size, grid.size)
 
-    def iou_field(self, features: Features, guide: Guide) -> Field:
-        """Predicted IoU with its gradient by autograd."""
+    def iou_field(
+        self, features: Features, guide: Guide, origins: Features | None = None
+    ) -> Field:
+        """Predicted IoU with its gradient by autograd; of whole patches."""
+        assert origins is None, "`cuts_windows` is false"
 
         def predict(boxes: Tensor) -> Tensor:
             pooled = self._iou_net.pool(features, boxes)

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from dcfst_core.network.backbone import STRIDE_BLOCK3, STRIDE_BLOCK4, patch_to_feature
 from dcfst_core.network.embedding import Features
-from dcfst_core.network.iou_net import IoUNet, linear_weight
 
 
 class Guide(NamedTuple):
@@ -99,6 +98,37 @@ class EqualBins:
         return by_ends * (-density / self.stride)
 
 
+class FewRows:
+    """A fully connected layer and its transpose for a few rows, each in the form that is fast.
+
+    Of a product of few rows most of the time goes into reading the weights. A library that packs
+    them first reads them twice; which operand it packs depends on its place and format.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        """`weight`: (out, in)."""
+        self.bias = None if bias is None else bias.float()
+        self._weight = weight.contiguous()
+        self._transposed = weight.mT.contiguous()
+        self._weight_first = weight.dtype != torch.float32
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """(N, in) float32 to (N, out) float32."""
+        rows = rows.to(self._weight.dtype)
+        if self._weight_first:
+            out = (self._weight @ rows.mT).mT.float()
+        else:
+            out = rows @ self._transposed
+        return out if self.bias is None else out + self.bias
+
+    def back(self, rows: Tensor) -> Tensor:
+        """The gradient in the inputs (N, in) from that in the outputs (N, out); float32."""
+        rows = rows.to(self._weight.dtype)
+        if self._weight_first:
+            return (self._transposed @ rows.mT).mT.float()
+        return rows @ self._weight
+
+
 @dataclass(frozen=True)
 class _Branch:
     """One block's share: modulated features, fully connected layer, and predictor weights."""
@@ -106,17 +136,19 @@ class _Branch:
     lines: Tensor
     """Features (B, S, S * C), modulated, channels innermost."""
     bins: EqualBins
-    weight: Tensor
-    """(256, bins * bins * C)."""
-    bias: Tensor | None
+    layer: FewRows
+    """From bins * bins * C to 256."""
     predictor: Tensor
     """(B, 256), its share of the last layer."""
+    offset: Tensor
+    """(B or 1, 1, 4) what is added to a box in strides: the features may be a part of the map."""
 
     def __call__(self, boxes_xyxy: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor]:
         """Score share (B, R) of boxes (B, R, 4), patch px, and its gradient (B, R, 4) or zero."""
         (batch, count), cells = boxes_xyxy.shape[:2], self.lines.shape[1]
         bins, flat = self.bins.count, batch * count
-        low, high = (boxes_xyxy / self.bins.stride).view(flat, 2, 2).unbind(dim=1)
+        in_strides = torch.add(self.offset, boxes_xyxy, alpha=1 / self.bins.stride)
+        low, high = in_strides.view(flat, 2, 2).unbind(dim=1)
         weights = self.bins.means(low, high)  # x and y side by side
         mean_x, mean_y = weights[0].unbind(dim=1)
         # Pool rows, then columns; every intermediate keeps the channels innermost.
@@ -124,14 +156,13 @@ class _Branch:
         rows = rows.view(flat, bins, cells, -1)
         across = mean_x[:, None]
         pooled = across @ rows
-        hidden = F.linear(pooled.flatten(1).to(self.weight.dtype), self.weight, self.bias).float()
-        hidden = hidden.view(batch, count, -1)
+        hidden = self.layer(pooled.flatten(1)).view(batch, count, -1)
         score = (hidden.relu() @ self.predictor[..., None]).squeeze(-1)
         if not with_gradient:
             return score, torch.zeros_like(boxes_xyxy)
         # Backwards by hand: from the hidden layer to the pooled features, to both weights.
         slope = torch.where(hidden > 0, self.predictor[:, None], 0.0).flatten(0, 1)
-        by_pooled = (slope.to(self.weight.dtype) @ self.weight).float().view_as(pooled)
+        by_pooled = self.layer.back(slope).view_as(pooled)
         by_x = (by_pooled @ rows.mT).sum(dim=1)
         by_rows = (across.mT @ by_pooled).view(batch, count * bins, -1)
         by_y = (by_rows @ self.lines.mT).view_as(by_x)
@@ -142,21 +173,30 @@ class _Branch:
 class IoUField:
     """Predicted IoU of boxes in fixed features, for fixed targets.
 
-    `net`: its normalisation layers fused away (see `InferenceNet`). `features`: 2 x (B, 256, S, S)
-    float32, from `IoUNet.convolve`.
+    `layers`: the predictor's fully connected ones, of both blocks. `features`: 2 x (B, 256, S, S)
+    float32, from `IoUNet.convolve`. `origins`: 2 x (B, 2), where they begin in the patch, patch
+    px, if they are a part of its features.
     """
 
-    def __init__(self, net: IoUNet, features: Features, guide: Guide) -> None:
+    def __init__(
+        self,
+        layers: tuple[FewRows, FewRows],
+        features: Features,
+        guide: Guide,
+        origins: Features | None = None,
+    ) -> None:
         self._offset = guide.bias[:, None]
+        nowhere = guide.bias.new_zeros(1, 2)
         self._branches = [
-            _branch(part, vector, stride, bins, *linear_weight(fc), predictor)
-            for part, vector, stride, bins, fc, predictor in zip(
+            _branch(part, vector, stride, bins, layer, predictor, origin)
+            for part, vector, stride, bins, layer, predictor, origin in zip(
                 features,
                 guide.modulation,
                 (STRIDE_BLOCK3, STRIDE_BLOCK4),
                 (5, 3),
-                (net.fc3, net.fc4),
+                layers,
                 guide.weight.chunk(2, dim=1),
+                origins or (nowhere, nowhere),
                 strict=True,
             )
         ]
@@ -181,12 +221,13 @@ def _branch(
     modulation: Tensor,
     stride: int,
     bins: int,
-    weight: Tensor,
-    bias: Tensor | None,
+    layer: FewRows,
     predictor: Tensor,
+    origin_xy: Tensor,
 ) -> _Branch:
     batch, channels, cells, _ = features.shape
     # Pooling is linear, so modulating the features once replaces modulating every pooled box.
     modulated = features.permute(0, 2, 3, 1) * modulation[:, None, None]
     lines = modulated.reshape(batch, cells, cells * channels)
-    return _Branch(lines, EqualBins.of(bins, stride, cells, lines), weight, bias, predictor)
+    offset = (origin_xy / -stride).repeat(1, 2)[:, None]
+    return _Branch(lines, EqualBins.of(bins, stride, cells, lines), layer, predictor, offset)

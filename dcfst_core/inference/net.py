@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from dcfst_core.inference.iou_field import Field, Guide, IoUField
+from dcfst_core.inference.iou_field import FewRows, Field, Guide, IoUField
 from dcfst_core.inference.machine import has_fast_bfloat16
+from dcfst_core.inference.packed import can_pack, pack_children, pack_trunk, packed_chain
 from dcfst_core.inference.sample_layer import SampleLayer
 from dcfst_core.network.embedding import Embedding, Features, RegressorKernel
-from dcfst_core.network.iou_net import IoUNet
+from dcfst_core.network.iou_net import IoUNet, linear_weight
 from dcfst_core.network.model import DCFSTNet
 from dcfst_core.network.samples import SampleGrid
 
@@ -51,8 +52,7 @@ class InferenceNet:
         self.device = device
         self.cuts_windows = device.type == "cpu"
         self.dtype = choose_precision(precision, device)
-        model = copy.deepcopy(model).to(device).eval().requires_grad_(False)
-        _fuse_batch_norms(model)
+        model = fused_copy(model, device)
         self._trunk = self._half(model.trunk)
         self._embedding: Embedding = model.embedding
         self._iou_net: IoUNet = model.iou_net
@@ -65,6 +65,12 @@ class InferenceNet:
         net = self._iou_net
         for layers in (net.reference3, net.reference4, net.test3, net.test4, net.fc3, net.fc4):
             self._half(layers)
+        self._iou_layers = FewRows(*linear_weight(net.fc3)), FewRows(*linear_weight(net.fc4))
+        if device.type == "cpu" and can_pack(self.dtype):
+            pack_trunk(model.trunk)
+            net.test3, net.test4 = packed_chain(net.test3), packed_chain(net.test4)
+            for branch in branches:
+                pack_children(branch, "conv1", "conv2")
 
     def _exact(self) -> AbstractContextManager[None]:
         """With `float32` on a GPU: convolutions that do not round their inputs to TF32.
@@ -143,9 +149,18 @@ class InferenceNet:
         weight = last.weight.detach().float().expand(count, -1)
         return Guide(*modulation, weight, last.bias.detach().float().expand(count))
 
-    def iou_field(self, features: Features, guide: Guide) -> Field:
+    def iou_field(
+        self, features: Features, guide: Guide, origins: Features | None = None
+    ) -> Field:
         """Predicted IoU of boxes xyxy (B, R, 4), with its gradient; see `IoUField`."""
-        return IoUField(self._iou_net, features, guide)
+        return IoUField(self._iou_layers, features, guide, origins)
+
+
+def fused_copy(model: DCFSTNet, device: torch.device) -> DCFSTNet:
+    """A copy for inference alone, each normalisation folded into its convolution."""
+    model = copy.deepcopy(model).to(device).eval().requires_grad_(False)
+    _fuse_batch_norms(model)
+    return model
 
 
 def _fuse_batch_norms(module: nn.Module) -> None:

@@ -15,7 +15,7 @@ CHANNELS_BLOCK3 = 128
 CHANNELS_BLOCK4 = 256
 
 
-class _BasicBlock(nn.Module):
+class BasicBlock(nn.Module):
     """Two 3x3 convolutions, added to their input; the first may halve the map."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -25,7 +25,7 @@ class _BasicBlock(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
-        self.downsample: nn.Module | None = None
+        self.downsample: nn.Sequential | None = None
         if stride > 1:
             shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
             self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(outputs))
@@ -40,7 +40,7 @@ class _BasicBlock(nn.Module):
 
 
 def _layer(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(_BasicBlock(inputs, outputs, stride), _BasicBlock(outputs, outputs, 1))
+    return nn.Sequential(BasicBlock(inputs, outputs, stride), BasicBlock(outputs, outputs, 1))
 
 
 class ResNet18Trunk(nn.Module):

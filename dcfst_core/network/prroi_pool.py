@@ -17,33 +17,19 @@ import torch
 from torch import Tensor
 
 
-def hat_integrals(edges_low: Tensor, edges_high: Tensor, cells: int) -> Tensor:
-    """Integrate each cell's hat function over intervals.
-
-    `edges_low`, `edges_high`: (...) in feature coordinates. Returns (..., cells): entry u is the
-    integral of max(0, 1 - |t - u|) for t from low to high.
-    """
-    centres = torch.arange(cells, dtype=edges_low.dtype, device=edges_low.device)
-    return _hat_primitive(edges_high[..., None] - centres) - _hat_primitive(
-        edges_low[..., None] - centres
-    )
-
-
-def _hat_primitive(t: Tensor) -> Tensor:
-    # The integral of the hat from -infinity to t; the clamp makes it constant beyond its support.
-    t = t.clamp(-1, 1)
-    return 0.5 + t - 0.5 * t * t.abs()
-
-
 def bin_means(low: Tensor, high: Tensor, bins: int, cells: int) -> Tensor:
     """Weights (..., bins, cells) that average a 1-D surface over equal bins of [low, high].
 
-    `low`, `high`: (...) interval ends in feature coordinates, low < high.
+    `low`, `high`: (...) interval ends in feature coordinates, low < high. Entry u of a bin is the
+    integral of cell u's hat, max(0, 1 - |t - u|), over the bin, divided by its length.
     """
     fractions = torch.arange(bins + 1, dtype=low.dtype, device=low.device) / bins
-    edges = low[..., None] + (high - low)[..., None] * fractions
-    width = (high - low)[..., None, None] / bins
-    return hat_integrals(edges[..., :-1], edges[..., 1:], cells) / width
+    centres = torch.arange(cells, dtype=low.dtype, device=low.device)
+    edges = torch.lerp(low[..., None], high[..., None], fractions)
+    # Each edge ends one bin and begins the next; the clamp makes a hat's integral constant beyond.
+    t = (edges[..., None] - centres).clamp(-1, 1)
+    twice_integrals = t * (2 - t.abs())
+    return twice_integrals.diff(dim=-2) * (bins / 2 / (high - low))[..., None, None]
 
 
 def prroi_pool(features: Tensor, rois_xyxy: Tensor, bins: int) -> Tensor:
@@ -54,9 +40,11 @@ def prroi_pool(features: Tensor, rois_xyxy: Tensor, bins: int) -> Tensor:
     """
     batch, channels, height, width = features.shape
     count = rois_xyxy.shape[1]
-    x0, y0, x1, y1 = rois_xyxy.unbind(dim=-1)
-    weights_y = bin_means(y0, y1, bins, height).to(features.dtype)  # (B, R, bins, H)
-    weights_x = bin_means(x0, x1, bins, width).to(features.dtype)  # (B, R, bins, W)
+    # Both axes at once: what this costs is the number of operations.
+    low, high = rois_xyxy.split(2, dim=-1)
+    means = bin_means(low, high, bins, max(height, width)).to(features.dtype)
+    weights_x, weights_y = means.unbind(dim=2)
+    weights_x, weights_y = weights_x[..., :width], weights_y[..., :height]
     # Rows first, for all RoIs of a map in one product, with the channels innermost: then neither
     # direction of the computation copies anything (8 times faster backward on a CPU).
     lines = features.permute(0, 2, 3, 1).reshape(batch, height, width * channels)
@@ -102,11 +90,12 @@ def prroi_score_grid(
     `prroi_pool_grid`. Returns (B, n, m).
     """
     batch, _, height, width = features.shape
-    bins = kernel.shape[-1]
-    maps = kernel.flatten(2).transpose(1, 2) @ features.flatten(2).to(kernel.dtype)
-    maps = maps.view(batch, bins, bins, height, width)
-    weights_y = weights_y.to(kernel.dtype)
-    weights_x = weights_x.to(kernel.dtype)
-    # For each bin (a, b): Ay_a maps_ab Ax_b^T, added up over the bins.
-    partial = torch.einsum("bnah,bachw->bancw", weights_y, maps)
-    return torch.einsum("bancw,bmcw->bnm", partial, weights_x)
+    rows, bins = weights_y.shape[1:3]
+    cols = weights_x.shape[1]
+    maps = kernel.flatten(2).mT @ features.flatten(2).to(kernel.dtype)
+    maps = maps.view(batch, bins, bins, height, width).transpose(2, 3)
+    maps = maps.reshape(batch, bins * height, bins * width)
+    # For each bin (a, b): Ay_a maps_ab Ax_b^T, added up over the bins by the products themselves.
+    weights_y = weights_y.reshape(batch, rows, bins * height).to(kernel.dtype)
+    weights_x = weights_x.reshape(batch, cols, bins * width).to(kernel.dtype)
+    return weights_y @ maps @ weights_x.mT

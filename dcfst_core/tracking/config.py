@@ -2,7 +2,7 @@
 
 `paper()` is the plain DCFST of arXiv 1906.10414 with ATOM's refinement, `released()` has the
 settings of the paper's own released code; `default()` is what a robot should run; `fast()` is for
-small CPUs. Each field's help is also its ROS parameter description.
+small CPUs, `nano()` for smaller ones. Each field's help is also its ROS parameter description.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import dataclasses
 from dataclasses import dataclass, fields
 from typing import Any
 
-from dcfst_core.tracking.options import checked_option, option
-from dcfst_core.tracking.presets import FAST, PAPER, RELEASED
+from dcfst_core.tracking.options import check_together, checked_option, option
+from dcfst_core.tracking.presets import FAST, NANO, PAPER, RELEASED
 
 
 @dataclass(frozen=True)
@@ -216,36 +216,7 @@ class TrackerConfig:
     def __post_init__(self) -> None:
         for spec in fields(self):
             object.__setattr__(self, spec.name, checked_option(spec, getattr(self, spec.name)))
-        if self.patch_size % 16:
-            raise ValueError(f"patch_size: expected a multiple of 16, got {self.patch_size}")
-        extent = (self.grid_size - 1) * self.grid_spacing
-        if extent > self.patch_size:
-            raise ValueError(
-                f"grid_size, grid_spacing: expected a grid within patch_size = {self.patch_size}; "
-                f"got {self.grid_size} RoIs that span {extent:g} px"
-            )
-        if self.memory == "average" and (self.update_grid_stride > 1 or self.recent_share > 0):
-            raise ValueError(
-                "memory: expected gram with update_grid_stride above 1 or a recent_share: a mean "
-                "of data matrices needs matrices of one shape, and is one; set update_grid_stride "
-                f"1 and recent_share 0 (got {self.update_grid_stride} and {self.recent_share:g})"
-            )
-        if self.num_averaged > self.num_proposals:
-            raise ValueError(
-                f"num_averaged: expected at most num_proposals = {self.num_proposals}, "
-                f"got {self.num_averaged}"
-            )
-        if self.first_frame_share + self.recent_share > 1:
-            raise ValueError(
-                "first_frame_share, recent_share: expected a sum of at most 1, got "
-                f"{self.first_frame_share:g} + {self.recent_share:g}"
-            )
-        if not self.lost_threshold <= self.tracking_threshold <= self.learning_threshold:
-            raise ValueError(
-                "expected lost_threshold <= tracking_threshold <= learning_threshold, got "
-                f"{self.lost_threshold:g}, {self.tracking_threshold:g}, "
-                f"{self.learning_threshold:g}"
-            )
+        check_together(self)
 
     @classmethod
     def paper(cls) -> TrackerConfig:
@@ -279,12 +250,20 @@ class TrackerConfig:
 
     @classmethod
     def fast(cls) -> TrackerConfig:
-        """For small CPUs: half the pixels, with the target at the size the network was trained at.
+        """For small CPUs: four tenths of the pixels, boxes refined in one step.
 
         The search region is narrower (4 target sizes, not 5), updates are fewer and take the
         features at hand, and fewer boxes are refined. Its cost in AUC is in docs/performance.md.
         """
         return cls(**FAST)
+
+    @classmethod
+    def nano(cls) -> TrackerConfig:
+        """For boards where `fast` is too slow: a smaller picture, boxes refined in one step.
+
+        Its cost in AUC, and what lies between the two, is in docs/performance.md.
+        """
+        return cls(**NANO)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrackerConfig:

@@ -26,7 +26,7 @@ from dcfst_core.tracking.finds import Examined, Find, Found, read_finds
 from dcfst_core.tracking.looks import Looks
 from dcfst_core.tracking.patch import crop_regions, to_device
 from dcfst_core.tracking.peaks import find_peaks
-from dcfst_core.tracking.refinement import BoxRefiner, Refined
+from dcfst_core.tracking.refinement import BoxRefiner, Cells, Refined
 from dcfst_core.tracking.search import Plan
 from dcfst_core.tracking.target import Target
 
@@ -136,7 +136,7 @@ class Localiser:
             )
         return Found(blocks, features, scores, peaks)
 
-    def examine_finds(self, inputs: ExamineInputs, cells: int | None) -> Examined:
+    def examine_finds(self, inputs: ExamineInputs, cells: Cells | None) -> Examined:
         """Refine the boxes at the peaks and compare them with what is known; on the device."""
         box = torch.cat((inputs.centre_xy, inputs.target_wh), dim=1)
         unknown = torch.full_like(box[:, 0], float("nan"))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import numbers
 from dataclasses import field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dcfst_core.tracking.config import TrackerConfig
 
 
 def option(
@@ -41,6 +44,40 @@ def checked_option(spec: dataclasses.Field[Any], value: Any) -> Any:
     if low is not None and not low <= value <= high:
         raise ValueError(f"{spec.name}: expected {low} to {high}, got {value}")
     return value
+
+
+def check_together(config: TrackerConfig) -> None:
+    """ValueError for settings that do not go together."""
+    if config.patch_size % 16:
+        raise ValueError(f"patch_size: expected a multiple of 16, got {config.patch_size}")
+    extent = (config.grid_size - 1) * config.grid_spacing
+    if extent > config.patch_size:
+        raise ValueError(
+            f"grid_size, grid_spacing: expected a grid within patch_size = {config.patch_size}; "
+            f"got {config.grid_size} RoIs that span {extent:g} px"
+        )
+    if config.memory == "average" and (config.update_grid_stride > 1 or config.recent_share > 0):
+        raise ValueError(
+            "memory: expected gram with update_grid_stride above 1 or a recent_share: a mean "
+            "of data matrices needs matrices of one shape, and is one; set update_grid_stride "
+            f"1 and recent_share 0 (got {config.update_grid_stride} and {config.recent_share:g})"
+        )
+    if config.num_averaged > config.num_proposals:
+        raise ValueError(
+            f"num_averaged: expected at most num_proposals = {config.num_proposals}, "
+            f"got {config.num_averaged}"
+        )
+    if config.first_frame_share + config.recent_share > 1:
+        raise ValueError(
+            "first_frame_share, recent_share: expected a sum of at most 1, got "
+            f"{config.first_frame_share:g} + {config.recent_share:g}"
+        )
+    if not config.lost_threshold <= config.tracking_threshold <= config.learning_threshold:
+        raise ValueError(
+            "expected lost_threshold <= tracking_threshold <= learning_threshold, got "
+            f"{config.lost_threshold:g}, {config.tracking_threshold:g}, "
+            f"{config.learning_threshold:g}"
+        )
 
 
 def _plain(value: Any, kind: type) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import torch
@@ -63,10 +64,16 @@ def _centre_xy(grid: SampleGrid, row: Tensor, col: Tensor) -> Tensor:
 
 
 def _window(size: int, strength: float | Tensor, device: torch.device) -> Tensor:
+    share = torch.as_tensor(strength, device=device).view(-1, 1, 1)
+    return 1 + share * _hann_less_one(size, device)
+
+
+@functools.cache
+def _hann_less_one(size: int, device: torch.device) -> Tensor:
+    """Made once for a device: a frame is a long list of small operations."""
     # Hann over size + 2 points, without its zero ends, so that the border is lowered, not erased.
     hann = torch.hann_window(size + 2, periodic=False, device=device)[1:-1]
-    share = torch.as_tensor(strength, device=device).view(-1, 1, 1)
-    return (1 - share) + share * (hann[:, None] * hann)
+    return hann[:, None] * hann - 1
 
 
 def _within_reach(scores: Tensor, grid: SampleGrid, reach: Tensor) -> Tensor:

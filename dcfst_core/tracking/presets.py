@@ -51,9 +51,18 @@ RELEASED: dict[str, Any] = {
 
 FAST: dict[str, Any] = {
     "search_area_scale": 4.0,
-    "patch_size": 208,
+    "patch_size": 176,
     "grid_size": 21,
-    "update_interval": 8,
+    "update_interval": 14,
     "reuse_features_within": 0.3,
+    "box_refinement_iter": 1,
+    "box_refinement_step_length": 0.12,
     "num_proposals": 5,
+}
+
+NANO: dict[str, Any] = {
+    **FAST,
+    "patch_size": 144,
+    "grid_size": 17,
+    "box_refinement_step_length": 0.08,
 }

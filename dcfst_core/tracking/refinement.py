@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dcfst_core.inference.iou_field import Field, Guide
 from dcfst_core.inference.net import InferenceNet
-from dcfst_core.network.backbone import STRIDE_BLOCK4
+from dcfst_core.network.backbone import STRIDE_BLOCK3, STRIDE_BLOCK4
 from dcfst_core.network.box_tensors import cxcywh_to_xyxy
 from dcfst_core.network.embedding import Features
 from dcfst_core.tracking.config import TrackerConfig
@@ -18,6 +18,10 @@ from dcfst_core.tracking.config import TrackerConfig
 # Two 3x3 convolutions and the bilinear surface reach so many cells beyond a box.
 _MARGIN_CELLS = 3
 _GROWTH = 1.25
+_STRIDES = (STRIDE_BLOCK3, STRIDE_BLOCK4)
+
+Cells = tuple[int, int]
+"""So many cells along each side, of block3 and of block4."""
 
 
 def refine_boxes(
@@ -68,7 +72,7 @@ class BoxRefiner:
         guide: Guide,
         centre_xy: Tensor,
         target_wh: Tensor,
-        cells: int | None = None,
+        cells: Cells | None = None,
     ) -> Refined:
         """Boxes in patch px around the peaks.
 
@@ -76,45 +80,54 @@ class BoxRefiner:
         last sizes in patch px; `cells`: from `window_cells`.
         """
         config = self._config
-        blocks, origin_xy = self._window(blocks, centre_xy, cells)
-        local_xy = centre_xy - origin_xy
         shift, stretch = self._jitter.split(2, dim=1)
         proposals = torch.cat(
-            (local_xy[:, None] + shift * target_wh[:, None], target_wh[:, None] * stretch.exp()),
+            (centre_xy[:, None] + shift * target_wh[:, None], target_wh[:, None] * stretch.exp()),
             dim=-1,
         )
-        field = self._net.iou_field(self._net.iou_features(blocks), guide)
+        origins = None
+        if cells is not None:
+            blocks, origins = _windows(blocks, centre_xy, cells)
+        field = self._net.iou_field(self._net.iou_features(blocks), guide, origins)
         refined, predicted = refine_boxes(
             field, proposals, config.box_refinement_iter, config.box_refinement_step_length
         )
         values, best = predicted.topk(config.num_averaged, dim=1)
         chosen = refined.gather(1, best[..., None].expand(-1, -1, 4))
-        mean = chosen.mean(dim=1)
-        box = torch.cat((mean[:, :2] + origin_xy, mean[:, 2:]), dim=1)
+        box = chosen.mean(dim=1)
         relative = torch.cat((chosen[..., :2] / target_wh[:, None], chosen[..., 2:].log()), dim=-1)
         spread = relative.var(dim=1, correction=0).mean(dim=1).sqrt()
         # The predictor's scale is [-1, 1].
         return Refined(box, ((values.mean(dim=1) + 1) / 2).clamp(0, 1), spread)
 
-    def window_cells(self, longest_side: float) -> int | None:
-        """How many cells of block4 the boxes of targets with such a longest side, px, can see.
+    def window_cells(self, longest_side: float) -> Cells | None:
+        """How many cells of each block the boxes of targets with such a longest side, px, can see.
 
         None stands for all of them: also on a GPU, where a shape that stays is worth more.
         """
-        cells = math.ceil(_GROWTH * longest_side / STRIDE_BLOCK4) + 2 * _MARGIN_CELLS + 1
-        whole = self._config.patch_size // STRIDE_BLOCK4
-        return cells if self._net.cuts_windows and cells < whole else None
+        whole = [self._config.patch_size // stride for stride in _STRIDES]
+        seen = [
+            math.ceil(_GROWTH * longest_side / stride) + 2 * _MARGIN_CELLS + 1
+            for stride in _STRIDES
+        ]
+        if not self._net.cuts_windows or seen[0] >= whole[0]:
+            return None
+        return seen[0], min(seen[1], whole[1])
 
-    def _window(
-        self, blocks: Features, centre_xy: Tensor, cells: int | None
-    ) -> tuple[Features, Tensor]:
-        """The part of the features around the peaks, and the origin (B, 2) of each in patch px."""
-        if cells is None:
-            return blocks, torch.zeros_like(centre_xy)
-        most = blocks[1].shape[-1]
-        start = (centre_xy / STRIDE_BLOCK4 - cells / 2).round().long().clamp(0, most - cells)
-        cut = (_cut(blocks[0], 2 * start, 2 * cells), _cut(blocks[1], start, cells))
-        return cut, (start * STRIDE_BLOCK4).to(centre_xy.dtype)
+
+def _windows(blocks: Features, centre_xy: Tensor, cells: Cells) -> tuple[Features, Features]:
+    """The parts of the features around the peaks, and the origins (B, 2) of each in patch px.
+
+    Each block has a window of its own: its cells are of another size, and so is what its
+    convolutions see.
+    """
+    cuts, origins = [], []
+    for block, stride, count in zip(blocks, _STRIDES, cells, strict=True):
+        most = block.shape[-1] - count
+        start = (centre_xy / stride - count / 2).round().long().clamp(0, most)
+        cuts.append(_cut(block, start, count))
+        origins.append((start * stride).to(centre_xy.dtype))
+    return (cuts[0], cuts[1]), (origins[0], origins[1])
 
 
 def _cut(block: Tensor, start_xy: Tensor, cells: int) -> Tensor:

@@ -57,7 +57,7 @@ def test_bad_settings_name_the_parameter(values: dict[str, Any], expected: str) 
 
 def test_presets() -> None:
     assert preset("paper") == TrackerConfig.paper()
-    with pytest.raises(ValueError, match="default, paper, released, fast; got 'slow'"):
+    with pytest.raises(ValueError, match="default, paper, released, fast, nano; got 'slow'"):
         preset("slow")
 
 
@@ -128,7 +128,7 @@ class TestDeclared:
                 r"tracker.learning_rate: expected a float \(write 1.0",
             ),
             ({"tracker__learning_rate": 7.0}, "tracker.learning_rate: expected 0 to 1"),
-            ({"tracker_preset": "fastest"}, "expected one of default, paper, released, fast"),
+            ({"tracker_preset": "fastest"}, "one of default, paper, released, fast, nano"),
             ({"autostart": "yes"}, "autostart: expected a bool"),
         ],
     )

@@ -11,7 +11,8 @@ import pytest
 from dcfst_core.tracking.config import TrackerConfig
 
 PRESETS = {
-    name: getattr(TrackerConfig, name)() for name in ("paper", "released", "default", "fast")
+    name: getattr(TrackerConfig, name)()
+    for name in ("paper", "released", "default", "fast", "nano")
 }
 
 

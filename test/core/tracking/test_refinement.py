@@ -38,7 +38,9 @@ class KnownNet:
     def iou_features(self, blocks: Features) -> Features:
         return blocks
 
-    def iou_field(self, features: Features, guide: Guide) -> AutogradField:
+    def iou_field(
+        self, features: Features, guide: Guide, origins: Features | None = None
+    ) -> AutogradField:
         return AutogradField(lambda boxes: 2 * iou_xyxy(boxes, self._truth_xyxy[:, None]) - 1)
 
 

@@ -102,6 +102,7 @@ def test_the_cost_of_a_lost_target_is_bounded(tiles: int, drift: float) -> None:
 CONFIGS = {
     "default": CONFIG,
     "fast": TrackerConfig.fast(),
+    "nano": TrackerConfig.nano(),
     "grid 21": replace(CONFIG, grid_size=21),
     "grid 15": replace(CONFIG, grid_size=15),
     "one tile": replace(CONFIG, lost_search_tiles=1),

@@ -116,8 +116,11 @@ def test_paper_config_updates_and_solves_in_every_frame(model: DCFSTNet, scene: 
         )
 
 
-def test_the_fast_preset_follows_a_moving_target(model: DCFSTNet, scene: Scene) -> None:
-    tracker = Tracker(model, TrackerConfig.fast())
+@pytest.mark.parametrize("preset", ["fast", "nano"])
+def test_the_small_presets_follow_a_moving_target(
+    model: DCFSTNet, scene: Scene, preset: str
+) -> None:
+    tracker = Tracker(model, getattr(TrackerConfig, preset)())
     tracker.init(scene(60, 80), BOX)
     for step in range(1, 12):
         track = tracker.update(scene(60 + 6.3 * step, 80 + 2 * step))
