@@ -41,6 +41,8 @@ _FOLLOWED_ODDS = {
 # logarithm of how much oftener that is so of wrong finds. Not fitted with the rest, since a fit
 # frame by frame does not see that one frame on a rival decides the next ones.
 RIVAL_ODDS = -2.5
+# Presence from which an awaited target is taken for found: nothing but its looks speaks for it.
+_AWAITED_THRESHOLD = 0.8
 # What it says that nothing was found where the target can be.
 NOTHING_ODDS = -3.0
 
@@ -149,6 +151,9 @@ class Belief:
     """Frames since it was last seen."""
     usual: Usual = field(default_factory=Usual)
     """What the evidence of the surely seen target is like."""
+    awaited: bool = False
+    """Of another run, and not seen in this one yet: nothing tells where it should be, or that it
+    is there at all."""
 
 
 class Choice(NamedTuple):
@@ -199,15 +204,20 @@ def judge(
     odds, quality = (NOTHING_ODDS,) * 2 if choice is None else (choice.odds, choice.quality)
     prior = predicted(before.presence, config.vanishing, config.returning)
     presence = _sigmoid(odds + verifier.carry * _logit(prior))
-    doubted = 0 if presence >= config.tracking_threshold else before.doubted + 1
-    state = _next_state(before.state, presence, doubted, config)
+    enough = config.tracking_threshold
+    if before.awaited:
+        enough = max(enough, _AWAITED_THRESHOLD)
+    seen = presence >= enough
+    doubted = 0 if seen else before.doubted + 1
+    state = _next_state(before.state, presence, seen, doubted, config)
     sure = evidence is not None and may_learn(state, presence, evidence, before.usual, config)
     usual = before.usual
     if evidence is not None:
         usual = usual.after(evidence, state is TrackState.TRACKING, sure)
     follow = evidence is not None and odds > _FOLLOWED_ODDS[state]
     score = presence * _sigmoid(quality)
-    return Verdict(Belief(state, presence, score, doubted, usual), follow, sure)
+    awaited = before.awaited and not seen
+    return Verdict(Belief(state, presence, score, doubted, usual, awaited), follow, sure)
 
 
 def may_learn(
@@ -232,9 +242,9 @@ def plain_score(evidence: Evidence) -> float:
 
 
 def _next_state(
-    before: TrackState, presence: float, doubted: int, config: TrackerConfig
+    before: TrackState, presence: float, seen: bool, doubted: int, config: TrackerConfig
 ) -> TrackState:
-    if presence >= config.tracking_threshold:
+    if seen:
         return TrackState.TRACKING
     given_up = presence < config.lost_threshold and doubted >= config.lost_after
     return TrackState.LOST if before is TrackState.LOST or given_up else TrackState.UNCERTAIN

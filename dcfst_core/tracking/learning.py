@@ -96,7 +96,7 @@ class Learner:
             looks=book,
             motion=Motion.anywhere(*saved.size_wh),
             shape=Shape.start(*saved.size_wh).waited(1.0),
-            belief=Belief(TrackState.LOST, 0.0, 0.0, usual=saved.usual),
+            belief=Belief(TrackState.LOST, 0.0, 0.0, usual=saved.usual, awaited=True),
             last_seen_box_xywh=box,
         )
 

@@ -334,3 +334,16 @@ def test_a_find_where_a_rival_stands_is_doubted_unless_the_target_should_be_ther
     both = [evidence(distance=1.0, rival_nearness=1.0), evidence(distance=1.0)]
     choice = choose(both, Belief(), PLAIN_VERIFIER)
     assert choice is not None and choice.place == 1
+
+
+def test_an_awaited_target_takes_more_to_be_found_until_it_was_seen(evidence: Make) -> None:
+    """Nothing tells where it should be, or that it is there at all."""
+    lost = Belief(TrackState.LOST, 0.0, 0.0)
+    awaited = replace(lost, awaited=True)
+    assert judged(lost, saying(evidence, 0.6), TOLD).belief.state is TrackState.TRACKING
+    doubted = judged(awaited, saying(evidence, 0.6), TOLD).belief
+    assert doubted.state is TrackState.LOST and doubted.awaited
+    found = judged(doubted, saying(evidence, 0.85), TOLD).belief
+    assert found.state is TrackState.TRACKING and not found.awaited
+    # Seen once, it is as any other.
+    assert judged(found, saying(evidence, 0.6), TOLD).belief.state is TrackState.TRACKING
