@@ -25,7 +25,11 @@ class CheckpointError(DCFSTError, RuntimeError):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of Python, OpenCV or PyTorch (CPU or device) says: no memory left."""
-    says = ("t allocate memory", "cannot allocate memory", "out of memory", "insufficient memory")
+    # The last one is what oneDNN says, whatever kept it from making what it works with.
+    says = (
+        *("t allocate memory", "cannot allocate memory", "out of memory", "insufficient memory"),
+        "could not create a primitive",
+    )
     return isinstance(error, MemoryError) or any(text in str(error).lower() for text in says)
 
 

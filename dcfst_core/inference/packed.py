@@ -51,6 +51,10 @@ class PackedConv(nn.Module):
             out = operator.binary(x, added, *given, "add", 1.0, "relu", [], "")
         return out
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> PackedConv:
+        """Itself: packed weights cannot be copied, and never change."""
+        return self
+
     def _pack(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
         reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight
         packed: Tensor = reorder(conv.weight.detach().to_mkldnn(), *self._where, x.shape)

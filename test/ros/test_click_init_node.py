@@ -13,6 +13,7 @@ pytest.importorskip("vision_msgs")
 pytestmark = pytest.mark.ros
 
 from geometry_msgs.msg import Point, PointStamped  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
 from ros_bench import Bench  # noqa: E402
 from sensor_msgs.msg import CameraInfo  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
@@ -22,6 +23,9 @@ from visualization_msgs.msg import Marker  # noqa: E402
 from dcfst_core.media.image_messages import stamp_to_ns  # noqa: E402
 from dcfst_ros.conversions import detection_to_box  # noqa: E402
 
+PLANE = "/click_init/click_plane"
+# The plane is published once; as rviz2 does, its reader asks for what came before it.
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 HAS_TF2 = importlib.util.find_spec("tf2_ros") is not None
 
 # tf2 is not among the wheels; these two modules have its names and signatures, and one transform:
@@ -64,7 +68,7 @@ def test_clicks_in_pixels_and_on_the_plane_give_the_box(bench: Bench) -> None:
     boxes: list[Detection2D] = []
     planes: list[Marker] = []
     bench.node.create_subscription(Detection2D, "tracker/init_box", boxes.append, 10)
-    latched = bench.node.create_subscription(Marker, "/click_init/click_plane", planes.append, 1)
+    latched = bench.node.create_subscription(Marker, PLANE, planes.append, LATCHED)
     pixels = bench.node.create_publisher(Point, "image_mouse_left", 10)
     points = bench.node.create_publisher(PointStamped, "clicked_point", 10)
     infos = bench.node.create_publisher(CameraInfo, "camera_info", 10)
@@ -110,7 +114,7 @@ class Clicker:
         planes: list[Marker] = []
         add = bench.node.create_subscription
         add(Detection2D, "tracker/init_box", self.boxes.append, 10)
-        latched = add(Marker, "/click_init/click_plane", planes.append, 1)
+        latched = add(Marker, PLANE, planes.append, LATCHED)
         self.points = bench.node.create_publisher(PointStamped, "clicked_point", 10)
         infos = bench.node.create_publisher(CameraInfo, "camera_info", 10)
         for publisher in (self.points, infos):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -71,3 +73,13 @@ def test_a_fused_copy_leaves_the_model_alone() -> None:
     fused = fused_copy(model, CPU)
     assert isinstance(model.trunk.bn1, nn.BatchNorm2d)
     assert isinstance(fused.trunk.bn1, nn.Identity)
+
+
+def test_a_net_that_has_run_can_be_copied() -> None:
+    """As `dcfst-train judge` copies trackers; packed weights are shared."""
+    _, net = plain_and_fused("float32")
+    with torch.no_grad():
+        expected = net.trunk(patches(1, 96))
+        found = copy.deepcopy(net).trunk(patches(1, 96))
+    for value, wanted in zip(found, expected, strict=True):
+        assert torch.equal(value, wanted)
