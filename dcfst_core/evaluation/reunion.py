@@ -73,18 +73,19 @@ def run_reunions(
     ValueError where none is long enough, or for a tracker that cannot save targets.
     """
     usable = usable_clips(clips, gap)
+    tracker = _tracker(spec)
     saved: dict[str, SavedTarget] = {}
     own: dict[str, tuple[float, bool]] = {}
     for clip, (taught, resumed) in tqdm(usable, "reunions", disable=not progress):
-        saved[clip.name] = _taught(_tracker(spec), clip, taught)
-        own[clip.name] = _search_own(_tracker(spec), saved[clip.name], clip, resumed)
+        saved[clip.name] = _taught(tracker, clip, taught)
+        own[clip.name] = _search_own(tracker, saved[clip.name], clip, resumed)
     mistaken: dict[str, list[str]] = {name: [] for name in saved}
     strangers = dict.fromkeys(saved, 0)
     for clip in tqdm(clips, "other clips", disable=not progress):
         others = {n: target for n, target in saved.items() if _object(n) != _object(clip.name)}
         for name in others:
             strangers[name] += 1
-        for name in _search_others(_tracker(spec), others, clip):
+        for name in _search_others(tracker, others, clip):
             mistaken[name].append(clip.name)
     return [Reunion(n, *own[n], tuple(mistaken[n]), strangers[n]) for n in saved]
 
@@ -121,6 +122,7 @@ def _object(name: str) -> str:
 
 
 def _taught(tracker: Tracker, clip: AnnotatedSequence, frames: int) -> SavedTarget:
+    tracker.reset()
     images = islice(clip.images(), frames)
     tracker.init(next(images), clip.init_box_xywh)
     for image in images:
@@ -132,6 +134,7 @@ def _search_own(
     tracker: Tracker, target: SavedTarget, clip: AnnotatedSequence, first: int
 ) -> tuple[float, bool]:
     """Frames until it is found, and whether something else was taken for it before."""
+    tracker.reset()
     tracker.load_target(target)
     truth = clip.truth_xywh[first:]
     elsewhere = False
@@ -153,6 +156,7 @@ def _search_others(
     tracker: Tracker, targets: Mapping[str, SavedTarget], clip: AnnotatedSequence
 ) -> list[str]:
     """Names of the targets that were told as tracking in a clip that does not show them."""
+    tracker.reset()
     for name, target in targets.items():
         tracker.load_target(target, name)
     told = set()
