@@ -16,10 +16,11 @@ from dcfst_core.network.samples import SampleGrid
 from dcfst_core.track import Evidence, TrackState
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.finds import Find, other_peaks, weigh
-from dcfst_core.tracking.judgement import Verdict, Verifier, choose, judge
+from dcfst_core.tracking.judgement import Verdict, choose, judge
 from dcfst_core.tracking.localisation import Localiser
 from dcfst_core.tracking.search import Plan, look_around
 from dcfst_core.tracking.target import Target
+from dcfst_core.tracking.verifier import Verifier
 
 
 class Sighting(NamedTuple):

@@ -24,7 +24,6 @@ from dcfst_core.network.model import DCFSTNet
 from dcfst_core.network.samples import SampleGrid
 from dcfst_core.track import Track, TrackState
 from dcfst_core.tracking.config import TrackerConfig
-from dcfst_core.tracking.judgement import Verifier
 from dcfst_core.tracking.learning import Learner
 from dcfst_core.tracking.lessons import Lesson, due_lessons, has_rival
 from dcfst_core.tracking.localisation import Localiser
@@ -40,6 +39,7 @@ from dcfst_core.tracking.saved_target import (
 from dcfst_core.tracking.search import Plan, make_plan
 from dcfst_core.tracking.sighting import Sighting, sight
 from dcfst_core.tracking.target import Target, selected
+from dcfst_core.tracking.verifier import Verifier
 
 DEFAULT_TARGET_ID = "target"
 
@@ -64,7 +64,7 @@ class Tracker:
         self.device = torch.device(device)
         self.model = model
         self.timer = StageTimer(self.device)
-        self.verifier = Verifier.from_metadata(model.metadata)
+        self.verifier = Verifier.from_metadata(model.metadata, config.patch_size)
         self._net = self._make_net(model, config)
         self._targets: dict[str, Target] = {}
         self._frame_size: tuple[int, int] | None = None

@@ -20,7 +20,8 @@ from dcfst_core.track import Evidence
 from dcfst_core.tracking import sighting
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.evidence import FEATURES, Usual, features, rival_doubt
-from dcfst_core.tracking.judgement import PLAIN_VERIFIER, Belief, Choice, Verifier, choose, judge
+from dcfst_core.tracking.judgement import Belief, Choice, choose, judge
+from dcfst_core.tracking.verifier import PLAIN_VERIFIER, Verifier
 from dcfst_training.judge import main
 from dcfst_training.judge.fit import Hazards, Run, clip_weights, fit, probabilities
 from dcfst_training.judge.report import Judged, cross_validate, judged
@@ -178,7 +179,7 @@ def test_runs_that_teach_nothing_give_no_numbers_that_are_none(runs: list[Run], 
     if case == "never found":
         run = replace(runs[0], found=np.zeros_like(runs[0].found), features=0 * run.features)
     verifier = fit([run], HAZARDS, steps=3)
-    assert Verifier.from_metadata({"verifier": verifier.to_metadata()}) == verifier
+    assert Verifier.from_metadata({"verifiers": {"288": verifier.to_metadata()}}, 288) == verifier
 
 
 def test_every_clip_weighs_the_same_and_two_thirds_of_it_as_it_is() -> None:
@@ -305,7 +306,7 @@ def test_what_was_run_is_not_run_again_unless_the_verifier_changes(
     for name in ("features", "found", "iou", "visible"):
         assert np.array_equal(getattr(first, name), getattr(again, name))
     # What a frame teaches, and where a box goes, is the verifier's to say.
-    save_verifier(weights.with_suffix(".json"), replace(PLAIN_VERIFIER, bias=-5.0).to_metadata())
+    save_verifier(weights.with_suffix(".json"), replace(PLAIN_VERIFIER, bias=-5.0), 288)
     assert len(collected()[1]) == 2
 
 
@@ -322,10 +323,9 @@ def test_the_command_writes_the_verifier_that_the_tracker_reads(
     printed = capsys.readouterr().out
     for word in ("peak_drop", "likeness_drop", "presence", "quality", "calibration error"):
         assert word in printed
-    read = Verifier.from_metadata(json.loads(weights.with_suffix(".json").read_text()))
-    assert read == Verifier.from_metadata(
-        {"verifier": json.loads((tmp_path / "out" / "verifier.json").read_text())}
-    )
+    read = Verifier.from_metadata(json.loads(weights.with_suffix(".json").read_text()), 288)
+    written = json.loads((tmp_path / "out" / "verifier.json").read_text())
+    assert read == Verifier.from_metadata({"verifiers": {"288": written}}, 288)
     assert read != PLAIN_VERIFIER
     assert load_model(weights).metadata["note"] == "untrained, for tests"
     assert Tracker(load_model(weights)).verifier == read

@@ -13,16 +13,15 @@ from dcfst_core.track import Evidence, TrackState
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.evidence import FEATURES, Means, Usual
 from dcfst_core.tracking.judgement import (
-    PLAIN_VERIFIER,
     RIVAL_ODDS,
     Belief,
     Verdict,
-    Verifier,
     choose,
     judge,
     plain_score,
     predicted,
 )
+from dcfst_core.tracking.verifier import PLAIN_VERIFIER, Verifier
 
 Make = Callable[..., Evidence]
 

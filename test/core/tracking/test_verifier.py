@@ -13,7 +13,7 @@ import pytest
 from dcfst_core.errors import CheckpointError
 from dcfst_core.track import Evidence
 from dcfst_core.tracking.evidence import FEATURES, Usual, features
-from dcfst_core.tracking.judgement import PLAIN_VERIFIER, Verifier
+from dcfst_core.tracking.verifier import PLAIN_VERIFIER, Verifier
 
 Make = Callable[..., Evidence]
 ZEROS, ONES = (0.0,) * len(FEATURES), (1.0,) * len(FEATURES)
@@ -75,8 +75,17 @@ def test_a_verifier_travels_in_the_weights_metadata() -> None:
     )
     for each in (made, PLAIN_VERIFIER):
         text = json.dumps(each.to_metadata(), allow_nan=False)
-        assert Verifier.from_metadata({"verifier": json.loads(text)}) == each
-    assert Verifier.from_metadata({"note": "none"}) == PLAIN_VERIFIER
+        assert Verifier.from_metadata({"verifiers": {"288": json.loads(text)}}, 288) == each
+    assert Verifier.from_metadata({"note": "none"}, 288) == PLAIN_VERIFIER
+
+
+@pytest.mark.parametrize(
+    ("patch_size", "fitted_to"), [(288, 288), (640, 288), (240, 288), (224, 176), (96, 144)]
+)
+def test_the_verifier_of_the_nearest_size_is_taken(patch_size: int, fitted_to: int) -> None:
+    made = {size: replace(UNCONCERNED, bias=size / 100) for size in (144, 176, 288)}
+    metadata = {"verifiers": {str(size): one.to_metadata() for size, one in made.items()}}
+    assert Verifier.from_metadata(metadata, patch_size) == made[fitted_to]
 
 
 @pytest.mark.parametrize("name", [spec.name for spec in fields(Verifier)])
@@ -84,7 +93,7 @@ def test_a_verifier_without_one_of_its_parts_is_refused(name: str) -> None:
     described = PLAIN_VERIFIER.to_metadata()
     del described[name]
     with pytest.raises(CheckpointError, match=f"got '{name}': fit it again for this version"):
-        Verifier.from_metadata({"verifier": described})
+        Verifier.from_metadata({"verifiers": {"288": described}}, 288)
 
 
 @pytest.mark.parametrize(
@@ -110,10 +119,16 @@ def test_a_verifier_without_one_of_its_parts_is_refused(name: str) -> None:
 def test_a_verifier_that_does_not_fit_is_refused(change: dict[str, Any]) -> None:
     described = {**PLAIN_VERIFIER.to_metadata(), **change}
     with pytest.raises(CheckpointError, match=f"expected a verifier of {len(FEATURES)} features"):
-        Verifier.from_metadata({"verifier": described})
+        Verifier.from_metadata({"verifiers": {"288": described}}, 288)
+
+
+@pytest.mark.parametrize("given", [["peak"], 1.0, {"large": {}}])
+def test_verifiers_of_no_size_are_refused(given: object) -> None:
+    with pytest.raises(CheckpointError, match="dcfst-train judge"):
+        Verifier.from_metadata({"verifiers": given}, 288)
 
 
 @pytest.mark.parametrize("described", [{}, [], "peak", 1.0])
 def test_a_verifier_of_another_form_is_refused(described: object) -> None:
     with pytest.raises(CheckpointError, match="dcfst-train judge"):
-        Verifier.from_metadata({"verifier": described})
+        Verifier.from_metadata({"verifiers": {"288": described}}, 288)

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
 def run(options: argparse.Namespace) -> None:
     """What the command does."""
     weights = Path(options.weights or default_weights_path())
-    config = TrackerConfig.default()
+    config: TrackerConfig = getattr(TrackerConfig, options.preset)()
     hazards = Hazards(config.vanishing, config.returning)
     sequences = [
         sequence
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> None:
     path.write_text(json.dumps(verifier.to_metadata(), indent=2) + "\n")
     print(f"wrote {path} and {options.out / 'reliability.png'}", file=sys.stderr)
     if options.write:
-        save_verifier(weights.with_suffix(".json"), verifier.to_metadata())
+        save_verifier(weights.with_suffix(".json"), verifier, config.patch_size)
         print(f"wrote the verifier into {weights.with_suffix('.json')}", file=sys.stderr)
 
 
@@ -80,6 +80,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--format", default="otb", choices=sorted(FORMATS), help="their layout")
     parser.add_argument("--weights", metavar="FILE", help="default: the packaged weights")
+    parser.add_argument(
+        "--preset",
+        default="default",
+        choices=("default", "fast", "nano"),
+        help="whose pictures it is fitted to: each size has a verifier of its own (default)",
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/judge"), metavar="FOLDER")
     parser.add_argument("--frames", type=int, default=60, help="most frames of a plain clip (60)")
     parser.add_argument("--workers", type=int, default=1, help="processes (1)")

@@ -17,13 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcfst_core.tracking.evidence import FEATURES
-from dcfst_core.tracking.judgement import (
-    MOST_ODDS,
-    NOTHING_ODDS,
-    RIVAL_ODDS,
-    Verifier,
-    predicted,
-)
+from dcfst_core.tracking.judgement import RIVAL_ODDS, predicted
+from dcfst_core.tracking.verifier import MOST_ODDS, NOTHING_ODDS, Verifier
 
 # How good a box is says nothing of whose it is, and the second peak's height less than its place
 # (`RIVAL_ODDS`): with these in it, the presence was worse on sets left out of the fit.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dcfst_core.evaluation.tables import format_table
 from dcfst_core.tracking.evidence import FEATURES
-from dcfst_core.tracking.judgement import Verifier
+from dcfst_core.tracking.verifier import Verifier
 from dcfst_training.judge.fit import Hazards, Run, clip_weights, fit, probabilities
 
 Array = NDArray[np.float64]

@@ -32,6 +32,7 @@ from dcfst_core.track import TrackState
 from dcfst_core.tracking.evidence import FEATURES, Usual, features, rival_doubt
 from dcfst_core.tracking.judgement import may_learn
 from dcfst_core.tracking.tracker import Tracker
+from dcfst_core.tracking.verifier import Verifier
 from dcfst_training.judge.fit import PLAIN, Run
 
 # Less than half of a target in view is neither present nor absent: such frames are not judged.
@@ -195,8 +196,9 @@ class _Notes:
         return Run(cases.clip, cases.group, kind, rows, doubt, found, iou, visible)
 
 
-def save_verifier(metadata_path: Path, verifier: dict) -> None:
-    """Put a verifier into a checkpoint's JSON."""
+def save_verifier(metadata_path: Path, verifier: Verifier, patch_size: int) -> None:
+    """Put a verifier that was fitted to a size of the picture into a checkpoint's JSON."""
     metadata = json.loads(metadata_path.read_text())
-    metadata["verifier"] = verifier
+    fitted = metadata.get("verifiers", {}) | {str(patch_size): verifier.to_metadata()}
+    metadata["verifiers"] = dict(sorted(fitted.items(), key=lambda item: -int(item[0])))
     metadata_path.write_text(json.dumps(metadata, indent=2) + "\n")
