@@ -48,6 +48,8 @@ class Evidence:
     """Absolute change of the log aspect ratio against the one followed."""
     rival_nearness: float = 0.0
     """1 where something stands that looked like the target beside it, 0 far from all of them."""
+    colour_likeness: float = 1.0
+    """Of the colours in the box to the target's, brightness apart; 1: equal, or not compared."""
 
 
 @dataclass(frozen=True)

@@ -202,6 +202,9 @@ class TrackerConfig:
         *(0, 1000),
         live=False,
     )
+    colours: bool = option(
+        True, "also judge a find by its colours (paper: by the regressor alone)", live=False
+    )
     # Numerics
     precision: str = option(
         "auto",

@@ -17,9 +17,15 @@ from dcfst_core.track import Evidence
 # drift makes anything usual.
 _TYPICAL_PEAK, _LEAST_PEAK = 0.8, 0.25
 _TYPICAL_LIKENESS, _LEAST_LIKENESS = 0.9, 0.3
+_TYPICAL_COLOURS, _LEAST_COLOURS = 0.95, 0.3
 _USUAL_RATE, _LATELY_RATE = 0.04, 0.3
 # Whatever was known before: what has fallen below this share of the usual is not learned.
 _LEARNED_SHARE = 0.6
+# Shares of the usual likeness of colours: from the first on they say nothing against a find, up to
+# the second all that they can say.
+_OWN_COLOURS, _OTHER_COLOURS = 0.8, 0.65
+# About the logarithm of how much oftener each is so of wrong finds, all features being equal.
+_RIVAL_ODDS, _COLOUR_ODDS = -2.5, -3.0
 # A find this far from where the target should be (see `Evidence.distance`) is elsewhere.
 _AWAY = 0.5
 
@@ -41,21 +47,27 @@ FEATURES = (
 
 @dataclass(frozen=True)
 class Means:
-    """Running means of two kinds of evidence."""
+    """Running means of three kinds of evidence."""
 
     peak: float
     likeness: float
+    colours: float = _TYPICAL_COLOURS
 
     @classmethod
     def start(cls, evidence: Evidence) -> Means:
         """Of the first frame that is seen: no more than what is typical."""
-        return cls(min(evidence.peak, _TYPICAL_PEAK), min(evidence.likeness, _TYPICAL_LIKENESS))
+        return cls(
+            min(evidence.peak, _TYPICAL_PEAK),
+            min(evidence.likeness, _TYPICAL_LIKENESS),
+            min(evidence.colour_likeness, _TYPICAL_COLOURS),
+        )
 
     def moved(self, evidence: Evidence, rate: float) -> Means:
         """The means after one more frame."""
         return Means(
             self.peak + rate * (evidence.peak - self.peak),
             self.likeness + rate * (evidence.likeness - self.likeness),
+            self.colours + rate * (evidence.colour_likeness - self.colours),
         )
 
 
@@ -73,12 +85,13 @@ class Usual:
     has fallen stays fallen until it is as it was."""
 
     def allows(self, evidence: Evidence) -> bool:
-        """Whether peak and likeness are near enough to the usual for the find to be learned."""
+        """Whether a find is near enough to the usual to be learned."""
         if self.sure is None:
             return True
         return (
             evidence.peak >= _LEARNED_SHARE * self.sure.peak
             and evidence.likeness >= _LEARNED_SHARE * self.sure.likeness
+            and evidence.colour_likeness >= _LEARNED_SHARE * self.sure.colours
         )
 
     def after(self, evidence: Evidence, seen: bool, sure: bool) -> Usual:
@@ -115,13 +128,29 @@ def features(evidence: Evidence, usual: Usual) -> tuple[float, ...]:
     )
 
 
-def rival_doubt(evidence: Evidence) -> float:
+def doubt(evidence: Evidence, usual: Usual) -> float:
+    """Log-odds, at most 0, by which a find is less likely the target, beside its features.
+
+    What is said here is said rarely and decides much, so it is not fitted with the features: a fit
+    frame by frame does not see that one frame on something else decides the next ones.
+    """
+    return _RIVAL_ODDS * _rival_doubt(evidence) + _COLOUR_ODDS * _colour_doubt(evidence, usual)
+
+
+def _rival_doubt(evidence: Evidence) -> float:
     """How surely a find is where a rival stands and not where the target should be, in [0, 1].
 
     Two that look alike may stand close to each other: there, nothing follows from the place.
     """
     away = 1 - math.exp(-0.5 * (evidence.distance / _AWAY) ** 2)
     return evidence.rival_nearness * away
+
+
+def _colour_doubt(evidence: Evidence, usual: Usual) -> float:
+    """How surely a find has not the target's colours, in [0, 1]."""
+    slow = usual.sure or _TYPICAL
+    share = evidence.colour_likeness / max(slow.colours, _LEAST_COLOURS)
+    return min(max((_OWN_COLOURS - share) / (_OWN_COLOURS - _OTHER_COLOURS), 0.0), 1.0)
 
 
 def _fall(value: float, usual: float) -> float:

@@ -43,6 +43,9 @@ class Examined(NamedTuple):
     likeness: Tensor
     descriptor: Tensor
     """(B, F); (B, 0) where no looks are remembered."""
+    colour_likeness: Tensor
+    palette: Tensor
+    """(B, BINS^3); (B, 0) where colours are not compared."""
 
 
 class Signals(NamedTuple):
@@ -54,6 +57,7 @@ class Signals(NamedTuple):
     box_spread: float
     likeness_first: float
     likeness: float
+    colour_likeness: float
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class Find:
     """Head features (1, ...) of that region."""
     descriptor: Tensor | None
     """What was found looks like this (1, F); None where no looks are remembered."""
+    palette: Tensor | None
+    """Its colours (1, BINS^3); None where they are not compared."""
     scores: Tensor
     """(n, n), on the device."""
 
@@ -91,7 +97,7 @@ def read_finds(
         (
             *(peaks.score, peaks.second_score),
             *(refined.predicted_iou, refined.spread),
-            *(examined.likeness_first, examined.likeness),
+            *(examined.likeness_first, examined.likeness, examined.colour_likeness),
         ),
         dim=1,
     )
@@ -106,20 +112,25 @@ def read_finds(
             finds.append(None)
             continue
         one = slice(index, index + 1)
-        x, y, w, h = row[10:]
+        x, y, w, h = row[11:]
         finds.append(
             Find(
-                Signals(*row[:6]),
-                peak_xy=region.to_image((*row[6:8], 0.0, 0.0))[:2],
-                second_xy=region.to_image((*row[8:10], 0.0, 0.0))[:2],
+                Signals(*row[:7]),
+                peak_xy=region.to_image((*row[7:9], 0.0, 0.0))[:2],
+                second_xy=region.to_image((*row[9:11], 0.0, 0.0))[:2],
                 box_xywh=region.to_image((x - w / 2, y - h / 2, w, h)),
                 region=region,
                 features=pick(found.features, one),
-                descriptor=examined.descriptor[one] if examined.descriptor.shape[1] else None,
+                descriptor=_held(examined.descriptor[one]),
+                palette=_held(examined.palette[one]),
                 scores=found.scores[index],
             )
         )
     return finds
+
+
+def _held(row: Tensor) -> Tensor | None:
+    return row if row.shape[1] else None
 
 
 def weigh(find: Find, plan: Plan, target: Target) -> Evidence:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from dcfst_core.track import Evidence, TrackState
 from dcfst_core.tracking.config import TrackerConfig
-from dcfst_core.tracking.evidence import Usual, features, rival_doubt
+from dcfst_core.tracking.evidence import Usual, doubt, features
 from dcfst_core.tracking.verifier import NOTHING_ODDS, Verifier
 
 # Log-odds above which the box goes where the find is. In doubt that costs nothing: the box of a
@@ -34,10 +34,6 @@ _FOLLOWED_ODDS = {
     TrackState.UNCERTAIN: -4.0,
     TrackState.LOST: 0.0,
 }
-# What it says that a find is where a rival stands and the target should not be: about the
-# logarithm of how much oftener that is so of wrong finds. Not fitted with the rest, since a fit
-# frame by frame does not see that one frame on a rival decides the next ones.
-RIVAL_ODDS = -2.5
 # Presence from which an awaited target is taken for found: nothing but its looks speaks for it.
 _AWAITED_THRESHOLD = 0.8
 
@@ -88,7 +84,7 @@ def choose(candidates: Sequence[Evidence], belief: Belief, verifier: Verifier) -
     choices = []
     for place, evidence in enumerate(candidates):
         odds, quality = verifier.odds(features(evidence, belief.usual))
-        odds += RIVAL_ODDS * rival_doubt(evidence)
+        odds += doubt(evidence, belief.usual)
         choices.append(Choice(place, evidence, odds, quality))
     return max(choices, key=lambda choice: choice.odds, default=None)
 

@@ -16,6 +16,7 @@ from dcfst_core.network.embedding import Features
 from dcfst_core.network.rows import join, on_device, pick
 from dcfst_core.network.samples import SampleGrid
 from dcfst_core.track import TrackState
+from dcfst_core.tracking.colours import palettes
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.first_frame import (
     adapt_modulation,
@@ -73,6 +74,7 @@ class Learner:
             model=self._model(memory),
             guide=guide,
             looks=looks,
+            palette=palettes(patch, place) if config.colours else None,
             motion=Motion.start(box_xywh),
             shape=Shape.start(*box_xywh[2:]),
             belief=Belief(),
@@ -94,6 +96,7 @@ class Learner:
             model=self.anchored(memory),
             guide=on_device(saved.guide, device),
             looks=book,
+            palette=saved.palette.to(device) if saved.palette is not None else None,
             motion=Motion.anywhere(*saved.size_wh),
             shape=Shape.start(*saved.size_wh).waited(1.0),
             belief=Belief(TrackState.LOST, 0.0, 0.0, usual=saved.usual, awaited=True),

@@ -21,6 +21,7 @@ from dcfst_core.network.box_tensors import cxcywh_to_xyxy
 from dcfst_core.network.embedding import Features, RegressorKernel
 from dcfst_core.network.rows import join
 from dcfst_core.network.samples import SampleGrid
+from dcfst_core.tracking.colours import likeness, palettes
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.finds import Examined, Find, Found, read_finds
 from dcfst_core.tracking.looks import Looks
@@ -54,6 +55,9 @@ class ExamineInputs(NamedTuple):
     centre_xy: Tensor
     target_wh: Tensor
     looks: Looks | None
+    patches: Tensor
+    palette: Tensor | None
+    """(B, BINS^3) colours that are known of the targets."""
 
 
 class Localiser:
@@ -100,6 +104,7 @@ class Localiser:
             )
         )
         looks = [target.looks.looks for target in held if target.looks is not None]
+        known = [target.palette for target in held if target.palette is not None]
         examined: Examined = examine(
             ExamineInputs(
                 found.blocks,
@@ -108,6 +113,8 @@ class Localiser:
                 found.peaks.centre_xy,
                 target_wh,
                 join(looks) if looks else None,
+                patches,
+                torch.cat(known) if known else None,
             ),
             cells=self._refine_boxes.window_cells(max(max(size) for size in sizes)),
         )
@@ -146,14 +153,21 @@ class Localiser:
                 refined = self._refine_boxes(
                     inputs.blocks, inputs.guide, inputs.centre_xy, inputs.target_wh, cells
                 )
-        ones = torch.ones_like(unknown)
-        if inputs.looks is None:
-            return Examined(refined, ones, ones, box[:, :0])
         with self._timer("compare"):
-            boxes_xyxy = cxcywh_to_xyxy(refined.box_cxcywh)
+            return self._compare(inputs, refined)
+
+    def _compare(self, inputs: ExamineInputs, refined: Refined) -> Examined:
+        """Looks and colours of the boxes beside those that are known of the targets."""
+        boxes_xyxy = cxcywh_to_xyxy(refined.box_cxcywh)
+        first = greatest = alike = torch.ones_like(boxes_xyxy[:, 0])
+        descriptor = palette = boxes_xyxy[:, :0]
+        if inputs.looks is not None:
             descriptor = inputs.looks.describe(inputs.features, boxes_xyxy)
             first, greatest = inputs.looks.likeness(descriptor)
-            return Examined(refined, first, greatest, descriptor)
+        if inputs.palette is not None:
+            palette = palettes(inputs.patches, boxes_xyxy)
+            alike = likeness(inputs.palette, palette)
+        return Examined(refined, first, greatest, descriptor, alike, palette)
 
 
 def _reach(plans: Sequence[Plan], device: torch.device) -> Tensor | None:

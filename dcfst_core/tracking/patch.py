@@ -120,6 +120,12 @@ def normalize_patches(patches: Tensor) -> Tensor:
     return (patches - mean) / std
 
 
+def denormalize_patches(patches: Tensor) -> Tensor:
+    """The network's input (..., 3, S, S) back to values in 0..255."""
+    mean, std = _imagenet_statistics(patches.device)
+    return patches * std + mean
+
+
 @functools.cache
 def _imagenet_statistics(device: torch.device) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (3, 1, 1) in 0..255: sent to a device once, not per frame."""

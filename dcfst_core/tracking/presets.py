@@ -20,6 +20,7 @@ _PLAIN: dict[str, Any] = {
     "look_around": False,
     "size_return": 0.0,
     "looks": 0,
+    "colours": False,
     "precision": "float32",
 }
 

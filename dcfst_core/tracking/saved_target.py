@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +25,19 @@ from dcfst_core.errors import TargetError
 from dcfst_core.inference.iou_field import Guide
 from dcfst_core.network.model import DCFSTNet
 from dcfst_core.network.rows import Rows, on_device
+from dcfst_core.tracking.colours import BINS
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.evidence import Means, Usual
 from dcfst_core.tracking.looks import LookBook, Looks
 from dcfst_core.tracking.memory import GramMemory, Sums
 from dcfst_core.tracking.target import Target
 
-FORMAT = "dcfst target 1"
+FORMAT = "dcfst target 2"
 MOST_BYTES = 16 * 2**20
 # The settings that decide what a sample feature and a look are.
 _SHAPING = (
     *("search_area_scale", "patch_size", "grid_size", "grid_spacing"),
-    *("output_sigma_factor", "memory", "looks"),
+    *("output_sigma_factor", "memory", "looks", "colours"),
 )
 
 
@@ -53,6 +54,7 @@ class SavedTarget:
     first: Sums
     lasting: Sums
     book: LookBook | None
+    palette: Tensor | None
     guide: Guide
     fingerprint: str
     """Of the weights and the settings that it was learned with."""
@@ -85,6 +87,7 @@ def capture(target: Target, print_of_settings: str) -> SavedTarget:
         _kept(memory.first),
         _kept(memory.lasting),
         book,
+        None if target.palette is None else target.palette.to("cpu", copy=True),
         _kept(target.guide),
         print_of_settings,
     )
@@ -107,6 +110,8 @@ def write_target(saved: SavedTarget, path: str | Path) -> None:
             "looks.mean4": looks.mean4[0],
             "looks.known": looks.known[0, : saved.book.taken].half(),
         }
+    if saved.palette is not None:
+        tensors["palette"] = saved.palette[0]
     metadata = {
         "format": FORMAT,
         "id": saved.target_id,
@@ -168,12 +173,16 @@ def merge_targets(a: SavedTarget, b: SavedTarget) -> SavedTarget:
     if book is not None and b.book is not None:
         for look in b.book.looks.known[0, : b.book.taken]:
             book = book.with_look(look[None])
+    palette = a.palette
+    if palette is not None and b.palette is not None:
+        palette = torch.lerp(palette, b.palette, share)
     return replace(
         a,
         frames=a.frames + b.frames + 1,
         first=_mixed(a.first, b.first, 0.5),
         lasting=_mixed(a.lasting, b.lasting, share),
         book=book,
+        palette=palette,
     )
 
 
@@ -193,6 +202,9 @@ def _saved(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> SavedT
         known = tensors["looks.known"].float()[None]
         looks = Looks(tensors["looks.mean3"][None], tensors["looks.mean4"][None], known)
         book = LookBook(looks, known.shape[1])
+    palette = tensors["palette"][None].float() if "palette" in tensors else None
+    if palette is not None and palette.shape != (1, BINS**3):
+        raise ValueError(f"a palette of {palette.shape[1]} colours")
     usual = json.loads(metadata["usual"])
     frames = int(metadata["frames"])
     if not isinstance(usual, dict) or frames < 0:
@@ -205,6 +217,7 @@ def _saved(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> SavedT
         sums[0],
         sums[1],
         book,
+        palette,
         Guide(*(tensors[f"guide.{name}"][None].float() for name in Guide._fields)),
         metadata["fingerprint"],
     )
@@ -218,8 +231,8 @@ def _kept(rows: Rows) -> Rows:
 def _means(given: dict[str, Any] | None) -> Means | None:
     if given is None:
         return None
-    means = Means(float(given["peak"]), float(given["likeness"]))
-    if not (math.isfinite(means.peak) and math.isfinite(means.likeness)):
+    means = Means(*(float(given[spec.name]) for spec in fields(Means)))
+    if not all(map(math.isfinite, astuple(means))):
         raise ValueError(f"usual values {given}")
     return means
 

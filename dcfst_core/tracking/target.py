@@ -63,6 +63,8 @@ class Target:
     guide: Guide
     """What the IoU predictor knows of it."""
     looks: LookBook | None
+    palette: Tensor | None
+    """Its colours (1, BINS^3), see `tracking.colours`; None where they are not compared."""
     motion: Motion
     shape: Shape
     belief: Belief

@@ -23,6 +23,7 @@ from dcfst_core.inference.timing import StageTimer
 from dcfst_core.network.model import DCFSTNet
 from dcfst_core.network.samples import SampleGrid
 from dcfst_core.track import Track, TrackState
+from dcfst_core.tracking.colours import learned
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.learning import Learner
 from dcfst_core.tracking.lessons import Lesson, due_lessons, has_rival
@@ -216,6 +217,8 @@ class Tracker:
         for target, plan, sighting in zip(targets, plans, sightings, strict=True):
             self._move(target, plan, sighting, (width, height))
             if sighting.find is not None and sighting.verdict.may_learn:
+                if target.palette is not None and sighting.find.palette is not None:
+                    target.palette = learned(target.palette, sighting.find.palette)
                 rival = has_rival(sighting.evidence, config)
                 lessons.append(Lesson(target, sighting.find, rival))
         self._learn(image, targets, due_lessons(lessons, len(targets), config))

@@ -19,7 +19,7 @@ from dcfst_core.network.checkpoint import load_model
 from dcfst_core.track import Evidence
 from dcfst_core.tracking import sighting
 from dcfst_core.tracking.config import TrackerConfig
-from dcfst_core.tracking.evidence import FEATURES, Usual, features, rival_doubt
+from dcfst_core.tracking.evidence import FEATURES, Usual, doubt, features
 from dcfst_core.tracking.judgement import Belief, Choice, choose, judge
 from dcfst_core.tracking.verifier import PLAIN_VERIFIER, Verifier
 from dcfst_training.judge import main
@@ -79,23 +79,30 @@ def test_the_fitted_filter_is_the_trackers_own() -> None:
     """Presence and score of `fit` equal those of `judge`, frame by frame, found or not."""
     rng = np.random.default_rng(0)
     seen = [
-        replace(GOOD, peak=peak, predicted_iou=iou, distance=1.0, rival_nearness=near)
-        for peak, iou, near in rng.uniform(0.1, 1.0, (40, 3)).tolist()
+        replace(
+            GOOD,
+            peak=peak,
+            predicted_iou=iou,
+            distance=1.0,
+            rival_nearness=near,
+            colour_likeness=colours,
+        )
+        for peak, iou, near, colours in rng.uniform(0.1, 1.0, (40, 4)).tolist()
     ]
     found = rng.random(40) > 0.2
     belief, usual = Belief(), Usual()
-    rows, doubt, presence, score = [], [], [], []
+    rows, doubts, presence, score = [], [], [], []
     for evidence, here in zip(seen, found, strict=True):
         rows.append(features(evidence, belief.usual) if here else ZEROS)
-        doubt.append(rival_doubt(evidence))
+        doubts.append(doubt(evidence, belief.usual))
         choice = choose([evidence] if here else [], belief, PLAIN_VERIFIER)
         verdict = judge(belief, choice, PLAIN_VERIFIER, CONFIG)
         belief = verdict.belief
         presence.append(belief.presence)
         score.append(belief.score)
     assert belief.usual != usual  # it learned what is usual on the way
-    assert max(doubt) > 0.5  # some stand where a rival stood
-    run = Run("c", "g", "plain", np.array(rows), np.array(doubt), found, np.ones(40), found)
+    assert min(doubts) < -3.5 and max(doubts) == 0.0  # some are a rival's, of other colours
+    run = Run("c", "g", "plain", np.array(rows), np.array(doubts), found, np.ones(40), found)
     told = probabilities(PLAIN_VERIFIER, run, HAZARDS)
     assert told[0] == pytest.approx(presence, abs=1e-9)
     assert told[1] == pytest.approx(score, abs=1e-9)

@@ -93,7 +93,8 @@ def test_means_move_by_their_rate(evidence: Make) -> None:
     after = before.moved(evidence(peak=0.3, likeness=0.4), 0.2)
     assert (after.peak, after.likeness) == (pytest.approx(0.7), pytest.approx(0.8))
     assert before == Means(0.8, 0.9)  # a value, not a counter
-    assert before.moved(evidence(peak=1.3, likeness=1.0), 1.0) == Means(1.3, 1.0)
+    low = evidence(peak=1.3, likeness=1.0, colour_likeness=0.5)
+    assert before.moved(low, 1.0) == Means(1.3, 1.0, 0.5)
 
 
 def test_the_sure_means_follow_slowly_what_was_surely_seen_and_nothing_else(
@@ -133,13 +134,19 @@ def test_while_in_doubt_nothing_becomes_usual(evidence: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("peak", "likeness", "allowed"),
-    [(0.49, 0.55, True), (0.47, 0.9, False), (0.8, 0.53, False), (1.2, 1.0, True)],
+    ("peak", "likeness", "colours", "allowed"),
+    [
+        (0.49, 0.55, 0.58, True),
+        (0.47, 0.9, 1.0, False),
+        (0.8, 0.53, 1.0, False),
+        (0.8, 0.9, 0.56, False),
+        (1.2, 1.0, 1.0, True),
+    ],
 )
 def test_what_has_fallen_is_not_to_be_learned(
-    evidence: Make, peak: float, likeness: float, allowed: bool
+    evidence: Make, peak: float, likeness: float, colours: float, allowed: bool
 ) -> None:
-    find = evidence(peak=peak, likeness=likeness)
+    find = evidence(peak=peak, likeness=likeness, colour_likeness=colours)
     assert Usual(sure=Means(0.8, 0.9)).allows(find) is allowed
     # A target that was never surely seen has no usual to fall from.
     assert Usual(lately=Means(0.8, 0.9)).allows(find)

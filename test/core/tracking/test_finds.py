@@ -60,13 +60,15 @@ def rows(**changed: float) -> tuple[Found, Examined]:
     first, greatest = column("likeness_first", 0.4, 0.5), column("likeness", 0.9, 0.8)
     descriptor = torch.tensor([[0.6, 0.8], [1.0, 0.0]])
     scores = torch.arange(18.0).view(2, 3, 3)
-    return Found(features, features, scores, peaks), Examined(refined, first, greatest, descriptor)
+    colours, palette = torch.tensor([0.95, 0.45]), torch.tensor([[0.25, 0.75], [0.5, 0.5]])
+    examined = Examined(refined, first, greatest, descriptor, colours, palette)
+    return Found(features, features, scores, peaks), examined
 
 
 def test_a_find_is_told_in_image_pixels() -> None:
     one, other = read_finds(*rows(), REGIONS)
     assert one is not None and other is not None
-    assert one.signals == pytest.approx((0.8, 0.3, 0.7, 0.03, 0.4, 0.9))
+    assert one.signals == pytest.approx((0.8, 0.3, 0.7, 0.03, 0.4, 0.9, 0.95))
     assert one.peak_xy == pytest.approx((320.0, 190.0))
     assert one.second_xy == pytest.approx((100.0, 400.0))
     assert one.box_xywh == pytest.approx((292.0, 162.0, 40.0, 60.0))
@@ -74,13 +76,16 @@ def test_a_find_is_told_in_image_pixels() -> None:
     assert [find.region for find in (one, other)] == list(REGIONS)
     assert other.features[1].shape == (1, 5, 2, 2)
     assert other.descriptor is not None and other.descriptor.tolist() == [[1.0, 0.0]]
+    assert other.palette is not None and other.palette.tolist() == [[0.5, 0.5]]
     assert other.scores.tolist() == [[9.0, 10.0, 11.0], [12.0, 13.0, 14.0], [15.0, 16.0, 17.0]]
 
 
-def test_without_looks_there_is_no_descriptor() -> None:
+def test_without_looks_and_colours_there_is_nothing_to_learn_of_them() -> None:
     found, examined = rows()
-    finds = read_finds(found, examined._replace(descriptor=torch.zeros(2, 0)), REGIONS)
+    nothing = torch.zeros(2, 0)
+    finds = read_finds(found, examined._replace(descriptor=nothing, palette=nothing), REGIONS)
     assert [find.descriptor for find in finds if find is not None] == [None, None]
+    assert [find.palette for find in finds if find is not None] == [None, None]
 
 
 def test_a_score_map_covers_the_grid_in_the_image() -> None:

@@ -13,7 +13,6 @@ from dcfst_core.track import Evidence, TrackState
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.evidence import FEATURES, Means, Usual
 from dcfst_core.tracking.judgement import (
-    RIVAL_ODDS,
     Belief,
     Verdict,
     choose,
@@ -326,12 +325,29 @@ def test_a_find_where_a_rival_stands_is_doubted_unless_the_target_should_be_ther
 
     free = odds(distance=1.0, rival_nearness=0.0)
     taken = odds(distance=1.0, rival_nearness=1.0)
-    assert taken - free == pytest.approx(RIVAL_ODDS * (1 - math.exp(-2)))
+    assert taken - free == pytest.approx(-2.5 * (1 - math.exp(-2)))
     # They cross: the target is where it should be, whoever stood there.
     assert odds(distance=0.0, rival_nearness=1.0) == odds(distance=0.0, rival_nearness=0.0)
     # Of two finds as good as each other it is the other one.
     both = [evidence(distance=1.0, rival_nearness=1.0), evidence(distance=1.0)]
     choice = choose(both, Belief(), PLAIN_VERIFIER)
+    assert choice is not None and choice.place == 1
+
+
+def test_a_find_of_other_colours_is_doubted(evidence: Make) -> None:
+    usual = Usual(sure=Means(0.8, 0.9, colours=0.9))
+
+    def odds(colours: float) -> float:
+        found = choose([evidence(colour_likeness=colours)], Belief(usual=usual), PLAIN_VERIFIER)
+        assert found is not None
+        return found.odds
+
+    same = odds(1.0)
+    assert odds(0.9 * 0.8) == pytest.approx(same)  # light changes, and what is behind it
+    assert odds(0.9 * 0.725) == pytest.approx(same - 1.5)
+    assert odds(0.9 * 0.65) == odds(0.0) == pytest.approx(same - 3.0)
+    both = [evidence(colour_likeness=0.4), evidence(peak=0.6)]
+    choice = choose(both, Belief(usual=usual), PLAIN_VERIFIER)
     assert choice is not None and choice.place == 1
 
 

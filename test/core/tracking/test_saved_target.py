@@ -58,6 +58,8 @@ def test_a_file_holds_what_the_tracker_learned(tracker: Tracker, path: Path) -> 
     assert all(map(torch.equal, saved.guide, held.guide))
     assert saved.book is not None and held.book is not None
     assert saved.book.taken == held.book.taken
+    assert saved.palette is not None and held.palette is not None
+    assert torch.equal(saved.palette, held.palette)
     assert saved.usual.sure is not None and saved.usual.lately is not None
 
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcfst_core.tracking.evidence import FEATURES
-from dcfst_core.tracking.judgement import RIVAL_ODDS, predicted
+from dcfst_core.tracking.judgement import predicted
 from dcfst_core.tracking.verifier import MOST_ODDS, NOTHING_ODDS, Verifier
 
 # How good a box is says nothing of whose it is, and the second peak's height less than its place
-# (`RIVAL_ODDS`): with these in it, the presence was worse on sets left out of the fit.
+# (`evidence.doubt`): with these in it, the presence was worse on sets left out of the fit.
 _NOT_OF_PRESENCE = ("predicted_iou", "box_spread", "size_change", "aspect_change", "rival")
 
 PLAIN = "plain"
@@ -49,7 +49,7 @@ class Run:
     features: NDArray[np.float64]
     """(T, F), see `evidence.FEATURES`; zero where nothing was found."""
     doubt: NDArray[np.float64]
-    """(T,) how surely the find is a rival's, see `evidence.rival_doubt`."""
+    """(T,) log-odds, at most 0, that are not fitted; see `evidence.doubt`."""
     found: NDArray[np.bool_]
     """(T,) whether anything was found within reach."""
     iou: NDArray[np.float64]
@@ -105,7 +105,7 @@ def fit(
     for _ in range(steps):
         optimizer.zero_grad()
         odds = (scaled @ (weight * allowed) + bias).clamp(-MOST_ODDS, MOST_ODDS)
-        odds = torch.where(batch.found, odds + RIVAL_ODDS * batch.doubt, NOTHING_ODDS)
+        odds = torch.where(batch.found, odds + batch.doubt, NOTHING_ODDS)
         logits = filtered(odds, raw_carry.sigmoid(), hazards)
         loss = (
             _cross_entropy(logits, batch.labels, batch.weight)
@@ -154,7 +154,7 @@ def probabilities(
         for row, found in zip(run.features.tolist(), run.found, strict=True)
     ]
     odds = torch.tensor(pairs, dtype=torch.float64)
-    odds[:, 0] += RIVAL_ODDS * torch.from_numpy(run.doubt * run.found)
+    odds[:, 0] += torch.from_numpy(run.doubt * run.found)
     carry = torch.tensor(verifier.carry, dtype=torch.float64)
     presence = filtered(odds[None, :, 0], carry, hazards)[0].sigmoid()
     return presence.numpy(), (presence * odds[:, 1].sigmoid()).numpy()

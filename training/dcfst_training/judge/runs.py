@@ -29,7 +29,7 @@ from dcfst_core.evaluation.sequences import AnnotatedSequence
 from dcfst_core.evaluation.trackers import TrackerSpec
 from dcfst_core.media.video import Frame
 from dcfst_core.track import TrackState
-from dcfst_core.tracking.evidence import FEATURES, Usual, features, rival_doubt
+from dcfst_core.tracking.evidence import FEATURES, Usual, doubt, features
 from dcfst_core.tracking.judgement import may_learn
 from dcfst_core.tracking.tracker import Tracker
 from dcfst_core.tracking.verifier import Verifier
@@ -174,7 +174,7 @@ class _Notes:
         track = self.tracker.update(frame)
         evidence, usual = track.evidence, self.usual
         self.rows.append(features(evidence, usual) if evidence else (0.0,) * len(FEATURES))
-        self.doubt.append(rival_doubt(evidence) if evidence else 0.0)
+        self.doubt.append(doubt(evidence, usual) if evidence else 0.0)
         self.found.append(evidence is not None)
         self.boxes.append(track.box_xywh)
         self.followed.append(track.box_xywh != before)
