@@ -8,6 +8,7 @@ won.
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import zipfile
@@ -74,16 +75,23 @@ class Int8Convolutions:
             # What is left in float32 stays so, also where bfloat16 is fast.
             "INFERENCE_PRECISION_HINT": "f32",
         }
-        self._run = {}
+        self._compiled = {}
         for name, (structure, weights) in models.items():
             try:
                 model = core.read_model(model=structure, weights=weights)
-                self._run[name] = core.compile_model(model, "CPU", settings)
+                self._compiled[name] = core.compile_model(model, "CPU", settings)
             except RuntimeError as error:
                 raise Int8Error(
                     f"expected eight-bit convolutions in {path}; OpenVINO "
                     f"{openvino.__version__} refuses its {name} ({error}): export it again"
                 ) from error
+        self._take_requests()
+
+    def _take_requests(self) -> None:
+        """What a computation works in; not to be shared between threads, as a tracker is not."""
+        self._requests = {
+            name: model.create_infer_request() for name, model in self._compiled.items()
+        }
 
     def trunk(self, patches: Tensor) -> Features:
         """Trunk features of normalised patches (B, 3, S, S)."""
@@ -98,15 +106,18 @@ class Int8Convolutions:
         return self._pairs("iou", *(_channels_last(block) for block in blocks))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Int8Convolutions:
-        """Itself: it never changes."""
-        return self
+        """With the same compiled models: they never change."""
+        other = copy.copy(self)
+        other._take_requests()
+        return other
 
     def _pairs(self, part: str, *inputs: Tensor) -> Features:
         arrays = [tensor.numpy() for tensor in inputs]
-        run = self._run[part]
+        request = self._requests[part]
         rows = []
         for index in range(len(arrays[0])):
-            found = run([array[index : index + 1] for array in arrays], share_inputs=True)
+            row = [array[index : index + 1] for array in arrays]
+            found = request.infer(row, share_inputs=True)
             rows.append([torch.from_numpy(np.asarray(found[output])) for output in (0, 1)])
         first, second = (
             (parts[0] if len(parts) == 1 else torch.cat(parts)).permute(0, 3, 1, 2)
