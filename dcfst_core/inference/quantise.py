@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import tempfile
 import time
 import warnings
@@ -30,6 +29,7 @@ from dcfst_core.inference.int8 import (
     Int8Error,
     Int8Facts,
     openvino_package,
+    unreported,
 )
 from dcfst_core.inference.net import InferenceNet, fused_copy
 from dcfst_core.network.model import DCFSTNet, weights_digest
@@ -69,7 +69,7 @@ def write_int8(model: DCFSTNet, path: Path, crops: Tensor) -> Int8Facts:
     )
     unfinished = path.with_name(path.name + ".part")
     try:
-        with tempfile.TemporaryDirectory() as folder, _unreported(), _quiet():
+        with tempfile.TemporaryDirectory() as folder, unreported(), _quiet():
             for part in PARTS:
                 quantised = _quantised(openvino, nncf, _Part(fused, part), inputs[part])
                 openvino.save_model(
@@ -191,29 +191,12 @@ def _milliseconds(function: Callable[..., object], *given: object) -> float:
 def check_packages() -> tuple[Any, Any]:
     """OpenVINO and NNCF; Int8Error with the command that brings what is missing."""
     try:
-        with _unreported():
+        with unreported():
             return openvino_package(), import_module("nncf")
     except ImportError as error:
         raise Int8Error(
             "expected the package nncf, which is not here: pip install 'dcfst_ros[openvino]'"
         ) from error
-
-
-@contextlib.contextmanager
-def _unreported() -> Iterator[None]:
-    """Without reports on the use of the packages to their maker, which no user here agreed to.
-
-    Both send none from where programs are built and tested; that is asked of the environment.
-    """
-    before = os.environ.get("CI")
-    os.environ["CI"] = "true"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["CI"]
-        else:
-            os.environ["CI"] = before
 
 
 @contextlib.contextmanager

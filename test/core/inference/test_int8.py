@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import json
 import logging
+import os
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -228,3 +231,14 @@ def test_crops_are_the_same_again_and_of_all_videos(
     assert torch.equal(crops, draw_crops([str(video), str(still)], 96, 10))
     spread = crops.flatten(2).std(dim=2).amax(dim=1)
     assert bool((spread[:5] > 0.05).all()) and bool((spread[5:] < 1e-4).all())
+
+
+def test_no_reports_are_sent_to_the_maker_of_the_packages(tmp_path: Path) -> None:
+    """Their package for that keeps an identity in the home folder before it sends anything."""
+    for name in ("openvino", "openvino_telemetry"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"no package {name}")
+    code = "from dcfst_core.inference.int8 import openvino_package; openvino_package()"
+    told = {name: value for name, value in os.environ.items() if name != "CI"}
+    subprocess.run([sys.executable, "-c", code], env={**told, "HOME": str(tmp_path)}, check=True)
+    assert not list(tmp_path.iterdir())
