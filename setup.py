@@ -47,6 +47,8 @@ setup(
         "hub": ["huggingface_hub>=0.24"],
         # PyTorch's exporter, which writes ONNX by way of onnxscript, is that of 2.6.
         "onnx": ["onnx>=1.16", "onnxruntime>=1.17", "onnxscript>=0.2", "torch>=2.6"],
+        # The releases it was tried with; nncf quantises, which only `dcfst export --int8` needs.
+        "openvino": ["openvino>=2026.4", "nncf>=3.4"],
         "docs": ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.27,<2"],
         # This name and pytest in it is how colcon knows that `colcon test` is to run pytest.
         "test": ["pytest", "pytest-timeout"],

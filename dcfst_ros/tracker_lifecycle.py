@@ -13,6 +13,7 @@ from vision_msgs.msg import Detection2D
 
 from dcfst_core import Tracker, TrackState, choose_device
 from dcfst_core.errors import BoxError, DCFSTError
+from dcfst_core.inference.int8 import check_int8
 from dcfst_core.media.image_messages import stamp_to_ns
 from dcfst_core.network.checkpoint import load_model
 from dcfst_core.tracking.tracker import DEFAULT_TARGET_ID
@@ -68,9 +69,13 @@ class TrackerNode(ParameterNode):
         """Load the weights, so that a bad file is found before the camera runs."""
         try:
             self.settings, self.tracker_config = read_settings(self, self.declared)
-            choose_device(self.settings.device)
+            device = choose_device(self.settings.device)
             self.conversion = choose_conversion(self.settings.image_conversion)
-            self._model = load_model(self.settings.weights or None)
+            model = load_model(self.settings.weights or None)
+            config = self.tracker_config
+            if config.precision == "int8":
+                check_int8(config.int8_file, model, config.patch_size, device)
+            self._model = model
         except (DCFSTError, ConversionError, ValueError, RuntimeError) as error:
             self.get_logger().error(f"cannot configure: {error}")
             self.health.note_fault(f"cannot configure: {error}")

@@ -75,6 +75,7 @@ class TrackerSpec:
                 "config": self.config,
                 # The verifier lies in the JSON.
                 "weights": _digest([weights, metadata_path(weights)]),
+                "int8_file": _digest([Path(self.config.get("int8_file") or ".")]),
                 "untrained_head": self.untrained_head,
                 "code": _code_digest(),
                 "device": choose_device(self.device).type,

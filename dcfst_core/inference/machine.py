@@ -62,6 +62,15 @@ def has_fast_bfloat16(facts: dict[str, str] | None = None) -> bool:
     return "amx_bf16" in flags or ("avx512_bf16" in flags and amd)
 
 
+def has_fast_int8(facts: dict[str, str] | None = None) -> bool:
+    """Whether this processor multiplies and adds bytes in one instruction: x86 with VNNI or AMX.
+
+    `facts`: as for `has_fast_bfloat16`. Other processors have not been measured.
+    """
+    facts = _cpu_facts() if facts is None else facts
+    return bool({"avx512_vnni", "avx_vnni", "amx_int8"} & set(facts.get("flags", "").split()))
+
+
 def _cpu_name() -> str:
     return _cpu_facts().get("model name") or platform.processor() or "unknown"
 

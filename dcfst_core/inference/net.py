@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from dcfst_core.inference.int8 import Int8Convolutions, load_int8
 from dcfst_core.inference.iou_field import FewRows, Field, Guide, IoUField
 from dcfst_core.inference.machine import has_fast_bfloat16
 from dcfst_core.inference.packed import can_pack, pack_children, pack_trunk, packed_chain
@@ -30,8 +31,11 @@ _DTYPES = {
 
 
 def choose_precision(precision: str, device: torch.device) -> torch.dtype:
-    """The number format of the convolutions; `auto` takes a half format where it is fast."""
-    if precision != "auto":
+    """The number format of the layers; `auto` takes a half format where it is fast.
+
+    `int8` is that of the convolutions alone: the others are in `auto`'s format.
+    """
+    if precision not in ("auto", "int8"):
         return _DTYPES[precision]
     if device.type == "cuda":
         return torch.float16
@@ -42,13 +46,22 @@ class InferenceNet:
     """A copy of a DCFSTNet with convolutions and their normalisation fused, in eval mode.
 
     Convolutions and fully connected layers run in `dtype`; pooling, regressor and solver stay in
-    float32.
+    float32. With `int8`, trunk, head and the IoU predictor's features are computed by it.
     """
 
     cuts_windows: bool
     """Whether box refinement looks at a part of the features: fewer of them, of any shape."""
 
-    def __init__(self, model: DCFSTNet, device: torch.device, precision: str) -> None:
+    int8: Int8Convolutions | None = None
+
+    def __init__(
+        self,
+        model: DCFSTNet,
+        device: torch.device,
+        precision: str,
+        int8: Int8Convolutions | None = None,
+    ) -> None:
+        self.int8 = int8
         self.device = device
         self.cuts_windows = device.type == "cpu"
         self.dtype = choose_precision(precision, device)
@@ -90,6 +103,8 @@ class InferenceNet:
 
     def trunk(self, patches: Tensor) -> Features:
         """Trunk features of normalised float32 patches (B, 3, S, S), in the working format."""
+        if self.int8 is not None:
+            return self.int8.trunk(patches)
         patches = patches.to(dtype=self.dtype, memory_format=torch.channels_last)
         with self._exact():
             blocks: Features = self._trunk(patches)
@@ -97,6 +112,8 @@ class InferenceNet:
 
     def convolve(self, blocks: Features) -> Features:
         """Head features, float32, of trunk features."""
+        if self.int8 is not None:
+            return self.int8.head(blocks)
         with self._exact():
             block3, block4 = self._embedding.convolve(blocks)
         return block3.float(), block4.float()
@@ -121,11 +138,15 @@ class InferenceNet:
 
     def modulate(self, blocks: Features, boxes_xyxy: Tensor) -> Features:
         """Modulation vectors in float32; see `IoUNet.modulate`."""
+        if self.int8 is not None:
+            blocks = blocks[0].to(self.dtype), blocks[1].to(self.dtype)
         with self._exact():
             return self._iou_net.modulate(blocks, boxes_xyxy)
 
     def iou_features(self, blocks: Features) -> Features:
         """IoU-Net's test features, float32: the boxes' gradients need its resolution."""
+        if self.int8 is not None:
+            return self.int8.iou_features(blocks)
         with self._exact():
             features3, features4 = self._iou_net.convolve(blocks)
         return features3.float(), features4.float()
@@ -154,6 +175,16 @@ class InferenceNet:
     ) -> Field:
         """Predicted IoU of boxes xyxy (B, R, 4), with its gradient; see `IoUField`."""
         return IoUField(self._iou_layers, features, guide, origins)
+
+
+def make_net(
+    model: DCFSTNet, device: torch.device, precision: str, int8_file: str, patch_size: int
+) -> InferenceNet:
+    """The network in `precision`; `int8` is that of a file for these patches (see `load_int8`)."""
+    int8 = None
+    if precision == "int8":
+        int8 = load_int8(int8_file, model, patch_size, device)
+    return InferenceNet(model, device, precision, int8)
 
 
 def fused_copy(model: DCFSTNet, device: torch.device) -> DCFSTNet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -38,6 +39,20 @@ class DCFSTNet(nn.Module):
         """Trunk features (block3, block4) of normalised patches (B, 3, S, S)."""
         blocks: tuple[Tensor, Tensor] = self.trunk(patches)
         return blocks
+
+
+def hash_weights(model: DCFSTNet) -> hashlib._Hash:
+    """A SHA-256 that has taken in names and values of all tensors, as float32."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest
+
+
+def weights_digest(model: DCFSTNet) -> str:
+    """32 hex digits that tell a network's weights from others."""
+    return hash_weights(model).hexdigest()[:32]
 
 
 def tensor_shapes(architecture: Architecture | None = None) -> dict[str, tuple[int, ...]]:

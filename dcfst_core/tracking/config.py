@@ -208,8 +208,15 @@ class TrackerConfig:
     # Numerics
     precision: str = option(
         "auto",
-        "number format of the convolutions; auto = bfloat16 or float16 where it is fast",
-        choices=("auto", "float32", "bfloat16", "float16"),
+        "number format of the convolutions; auto = bfloat16 or float16 where it is fast; int8 "
+        "needs int8_file, and a CPU with VNNI or AMX, without which it is auto",
+        choices=("auto", "float32", "bfloat16", "float16", "int8"),
+        live=False,
+    )
+    int8_file: str = option(
+        "",
+        "with precision = int8: the file that `dcfst export --int8` made of these weights for "
+        "this patch_size",
         live=False,
     )
     cuda_graphs: bool = option(

@@ -62,6 +62,11 @@ def check_together(config: TrackerConfig) -> None:
             "of data matrices needs matrices of one shape, and is one; set update_grid_stride "
             f"1 and recent_share 0 (got {config.update_grid_stride} and {config.recent_share:g})"
         )
+    if config.precision == "int8" and not config.int8_file:
+        raise ValueError(
+            "precision: expected int8_file with int8, a file of eight-bit convolutions, which "
+            "`dcfst export --int8 FILE --calibrate VIDEO` makes; got none"
+        )
     if config.num_averaged > config.num_proposals:
         raise ValueError(
             f"num_averaged: expected at most num_proposals = {config.num_proposals}, "

@@ -8,7 +8,6 @@ add up exactly, so two files of one object can be merged.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ from torch import Tensor
 
 from dcfst_core.errors import TargetError
 from dcfst_core.inference.iou_field import Guide
-from dcfst_core.network.model import DCFSTNet
+from dcfst_core.network.model import DCFSTNet, hash_weights
 from dcfst_core.network.rows import Rows, on_device
 from dcfst_core.tracking.colours import BINS
 from dcfst_core.tracking.config import TrackerConfig
@@ -62,10 +61,7 @@ class SavedTarget:
 
 def fingerprint(model: DCFSTNet, config: TrackerConfig) -> str:
     """Digest of the weights and settings that decide what samples and looks mean."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    digest = hash_weights(model)
     values = config.to_dict()
     digest.update(json.dumps({name: values[name] for name in _SHAPING}).encode())
     return digest.hexdigest()[:32]

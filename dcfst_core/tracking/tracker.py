@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dcfst_core.boxes import check_box
 from dcfst_core.errors import FrameError, SolverError, TargetError
-from dcfst_core.inference.net import InferenceNet
+from dcfst_core.inference.net import InferenceNet, make_net
 from dcfst_core.inference.timing import StageTimer
 from dcfst_core.network.model import DCFSTNet
 from dcfst_core.network.samples import SampleGrid
@@ -72,7 +72,8 @@ class Tracker:
         self._build(config)
 
     def _make_net(self, model: DCFSTNet, config: TrackerConfig) -> InferenceNet:
-        return InferenceNet(model, self.device, config.precision)
+        settings = config.precision, config.int8_file, config.patch_size
+        return make_net(model, self.device, *settings)
 
     def _build(self, config: TrackerConfig) -> None:
         self._config = config

@@ -132,6 +132,11 @@ def test_live_parameters_change_and_bad_ones_are_refused(shared: Bench) -> None:
     [
         ({"tracker.learning_rate": 7.0}, "tracker.learning_rate"),
         ({"weights": "/nowhere/w.safetensors"}, "expected a weights file at /nowhere"),
+        ({"tracker.precision": "int8"}, "precision: expected int8_file with int8"),
+        (
+            {"tracker.precision": "int8", "tracker.int8_file": "/nowhere/net.int8"},
+            "expected a file of eight-bit convolutions at /nowhere",
+        ),
     ],
 )
 def test_a_bad_start_parameter_ends_the_node_with_its_name(

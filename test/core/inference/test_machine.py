@@ -6,7 +6,7 @@ import platform
 
 import pytest
 
-from dcfst_core.inference.machine import describe_machine, has_fast_bfloat16
+from dcfst_core.inference.machine import describe_machine, has_fast_bfloat16, has_fast_int8
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,17 @@ def test_an_unknown_processor_computes_in_float32() -> None:
 
 def test_the_processor_is_named() -> None:
     assert describe_machine()["cpu"] not in ("", platform.machine())
+
+
+@pytest.mark.parametrize(
+    ("flags", "fast"),
+    [
+        ("avx2 avx512f avx512bw", False),
+        ("avx2 avx_vnni", True),
+        ("avx512f avx512_vnni", True),
+        ("avx512f amx_int8", True),
+        ("", False),
+    ],
+)
+def test_bytes_are_fast_with_the_instructions_alone(flags: str, fast: bool) -> None:
+    assert has_fast_int8({"flags": flags}) is fast

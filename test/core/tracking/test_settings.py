@@ -28,6 +28,7 @@ OTHERS: dict[str, Any] = {
     "judgement": False,
     "looks": 3,
     "precision": "bfloat16",
+    "int8_file": "net.int8",
 }
 
 
