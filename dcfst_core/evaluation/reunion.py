@@ -148,7 +148,7 @@ def _search_own(
         iou = overlaps(np.array([track.box_xywh]), truth[index : index + 1])[0]
         if iou >= _FOUND:
             return index + 1.0, elsewhere
-        elsewhere = elsewhere or iou <= _OTHER
+        elsewhere = elsewhere or bool(iou <= _OTHER)
     return math.nan, elsewhere
 
 

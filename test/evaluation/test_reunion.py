@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,22 @@ def test_targets_are_found_again_and_whoever_looks_like_them_is_told(
     ]
     for each in found:
         assert 1 <= each.found_after <= 10 and not each.taken_for_other
+
+
+def test_a_find_elsewhere_is_told_in_words_that_json_knows(
+    tmp_path: Path, make_sequence: MakeSequence
+) -> None:
+    clip = make_sequence(tmp_path / "A", "A", 44, 0)
+    truth = clip.truth_xywh.copy()
+    truth[22:] += 1000.0  # after the gap it is said to be where nothing is
+    (found,) = run_reunions(
+        TrackerSpec("t", config=SMALL, device="cpu"),
+        [replace(clip, truth_xywh=truth)],
+        20,
+        progress=False,
+    )
+    assert found.taken_for_other is True and math.isnan(found.found_after)
+    assert json.loads(json.dumps(asdict(found)))["taken_for_other"] is True
 
 
 def test_pieces_of_one_video_are_no_strangers(tmp_path: Path, make_sequence: MakeSequence) -> None:
