@@ -21,6 +21,8 @@ _TYPICAL_COLOURS, _LEAST_COLOURS = 0.95, 0.3
 _USUAL_RATE, _LATELY_RATE = 0.04, 0.3
 # Whatever was known before: what has fallen below this share of the usual is not learned.
 _LEARNED_SHARE = 0.6
+# After a doubt, more is asked of the first find that is learned again: it may be a look-alike's.
+_PROVEN_SHARE = 0.75
 # Shares of the usual likeness of colours: from the first on they say nothing against a find, up to
 # the second all that they can say.
 _OWN_COLOURS, _OTHER_COLOURS = 0.8, 0.65
@@ -83,15 +85,18 @@ class Usual:
     lately: Means | None = None
     """Fast means of the frames in which it was seen. They stand still while it is in doubt: what
     has fallen stays fallen until it is as it was."""
+    doubted: bool = False
+    """Whether nothing was learned since it was last in doubt."""
 
     def allows(self, evidence: Evidence) -> bool:
         """Whether a find is near enough to the usual to be learned."""
         if self.sure is None:
             return True
+        share = _PROVEN_SHARE if self.doubted else _LEARNED_SHARE
         return (
-            evidence.peak >= _LEARNED_SHARE * self.sure.peak
-            and evidence.likeness >= _LEARNED_SHARE * self.sure.likeness
-            and evidence.colour_likeness >= _LEARNED_SHARE * self.sure.colours
+            evidence.peak >= share * self.sure.peak
+            and evidence.likeness >= share * self.sure.likeness
+            and evidence.colour_likeness >= share * self.sure.colours
         )
 
     def after(self, evidence: Evidence, seen: bool, sure: bool) -> Usual:
@@ -103,7 +108,7 @@ class Usual:
             fast = Means.start(evidence)
         elif seen:
             fast = fast.moved(evidence, _LATELY_RATE)
-        return Usual(slow, fast)
+        return Usual(slow, fast, not seen or (self.doubted and not sure))
 
 
 def features(evidence: Evidence, usual: Usual) -> tuple[float, ...]:

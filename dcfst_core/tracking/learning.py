@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -90,6 +91,7 @@ class Learner:
         if saved.book is not None and config.looks:
             book = LookBook.restored(on_device(saved.book.looks, device), config.looks)
         box = (0.0, 0.0, *saved.size_wh)
+        usual = replace(saved.usual, doubted=True)
         return Target(
             target_id=target_id,
             box_xywh=box,
@@ -99,7 +101,7 @@ class Learner:
             palette=saved.palette.to(device) if saved.palette is not None else None,
             motion=Motion.anywhere(*saved.size_wh),
             shape=Shape.start(*saved.size_wh).waited(1.0),
-            belief=Belief(TrackState.LOST, 0.0, 0.0, usual=saved.usual, awaited=True),
+            belief=Belief(TrackState.LOST, 0.0, 0.0, usual=usual, awaited=True),
             last_seen_box_xywh=box,
         )
 

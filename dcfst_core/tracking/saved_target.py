@@ -208,7 +208,7 @@ def _saved(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> SavedT
     return SavedTarget(
         metadata["id"],
         (width, height),
-        Usual(_means(usual["sure"]), _means(usual["lately"])),
+        Usual(_means(usual["sure"]), _means(usual["lately"]), bool(usual["doubted"])),
         frames,
         sums[0],
         sums[1],

@@ -27,6 +27,7 @@ import numpy as np  # noqa: E402
 from process_stats import held_by  # noqa: E402
 from ros_bench import Bench  # noqa: E402
 from std_srvs.srv import SetBool, Trigger  # noqa: E402
+from tqdm import tqdm  # noqa: E402
 
 from dcfst_core.evaluation.synthetic import SyntheticClip  # noqa: E402
 from dcfst_core.network.checkpoint import default_weights_path  # noqa: E402
@@ -127,7 +128,8 @@ def run(
     try:
         with record.open("a") as file:
             # A session begins with its boxes: the first frame of a round.
-            for index in range(frames - first):
+            bar = tqdm(range(frames - first), "frames", frames, initial=first)
+            for index in bar:
                 soak.frame(index)
                 if (index + 1) % EVERY == 0 or index + 1 == frames - first:
                     row = {"frame": first + index + 1, "session": session, **soak.sample()}

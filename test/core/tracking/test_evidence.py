@@ -128,9 +128,10 @@ def test_while_in_doubt_nothing_becomes_usual(evidence: Make) -> None:
     """Otherwise what covers it would be usual after a few frames, and its fall forgotten."""
     usual = Usual(Means(0.8, 0.9), Means(0.7, 0.8))
     cover = evidence(peak=0.2, likeness=0.3)
-    assert usual.after(cover, seen=False, sure=False) == usual
+    assert usual.after(cover, seen=False, sure=False) == dataclasses.replace(usual, doubted=True)
     # But a target that is in doubt from the start has something to be compared with.
-    assert Usual().after(cover, seen=False, sure=False) == Usual(None, Means(0.2, 0.3))
+    begun = Usual(None, Means(0.2, 0.3), doubted=True)
+    assert Usual().after(cover, seen=False, sure=False) == begun
 
 
 @pytest.mark.parametrize(
@@ -150,6 +151,20 @@ def test_what_has_fallen_is_not_to_be_learned(
     assert Usual(sure=Means(0.8, 0.9)).allows(find) is allowed
     # A target that was never surely seen has no usual to fall from.
     assert Usual(lately=Means(0.8, 0.9)).allows(find)
+
+
+@pytest.mark.parametrize("name", ["peak", "likeness", "colour_likeness"])
+def test_after_a_doubt_more_is_asked_of_what_is_learned_again(evidence: Make, name: str) -> None:
+    usual = Usual(Means(0.8, 0.8, 0.8), Means(0.8, 0.8, 0.8))
+    less, near = ({**dict.fromkeys(("peak", "likeness"), 0.8), name: v} for v in (0.55, 0.65))
+    assert usual.allows(evidence(**less))
+    usual = usual.after(evidence(peak=0.1), seen=False, sure=False)
+    assert not usual.allows(evidence(**less)) and usual.allows(evidence(**near))
+    # Seen again is not enough: the doubt lasts until something was learned.
+    usual = usual.after(evidence(**less), seen=True, sure=False)
+    assert not usual.allows(evidence(**less))
+    usual = usual.after(evidence(**near), seen=True, sure=True)
+    assert usual.allows(evidence(**less))
 
 
 def test_what_was_covered_drops_at_once_and_what_faded_did_not(evidence: Make) -> None:
