@@ -32,12 +32,14 @@ lint: setup
 # Files in their order, as those with few tests take as long as those with many.
 PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-
 # Nodes have deadlines, which a second worker on two cores makes them miss: one after the other.
+WITHOUT_NODES := $(SPREAD) -m "not slow and not gpu and not ros"
+WITH_NODES := -m "ros and not slow and not gpu"
+
 test: lint
 ifeq ($(strip $(PYTEST_ARGS)),)
-	$(PYTEST) $(SPREAD) -m "not slow and not gpu and not ros"
-	$(PYTEST) -m "ros and not slow and not gpu"
+	$(PYTEST) $(WITHOUT_NODES)
+	$(PYTEST) $(WITH_NODES)
 else
 	$(PYTEST) $(SPREAD) $(PYTEST_ARGS)
 endif
@@ -70,7 +72,8 @@ scenarios: setup
 # Nodes and commands in processes of their own are counted too.
 coverage: setup
 	rm -f .coverage .coverage.*
-	$(PYTEST) $(SPREAD) --cov --cov-report= $(PYTEST_ARGS)
+	$(PYTEST) $(WITHOUT_NODES) --cov --cov-report=
+	$(PYTEST) $(WITH_NODES) --cov --cov-append --cov-report=
 	$(PY) -m coverage report --skip-covered
 
 # All faults, the slow ones too, then the page that tells of them.
