@@ -38,6 +38,7 @@ def make_target(state: TrackState = TrackState.LOST, motion: Motion | None = Non
         model=Model(memory, RegressorKernel(zero, zero, zero)),
         guide=Guide(zero, zero, zero, zero),
         looks=None,
+        palette=None,
         motion=motion or replace(Motion.start(BOX), step=0.1),
         shape=Shape.start(*BOX[2:]),
         belief=Belief(state, 0.0, 0.0),

@@ -27,6 +27,7 @@ OTHERS: dict[str, Any] = {
     "update_grid_stride": 1,
     "judgement": False,
     "looks": 3,
+    "colours": False,
     "precision": "bfloat16",
     "int8_file": "net.int8",
 }
