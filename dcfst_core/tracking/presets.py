@@ -59,8 +59,6 @@ FAST: dict[str, Any] = {
     "box_refinement_iter": 1,
     "box_refinement_step_length": 0.12,
     "num_proposals": 5,
-    # The verifier was fitted to the default; what a smaller picture shows is less.
-    "tracking_threshold": 0.3,
 }
 
 NANO: dict[str, Any] = {
