@@ -101,7 +101,7 @@ def test_the_fitted_filter_is_the_trackers_own() -> None:
         presence.append(belief.presence)
         score.append(belief.score)
     assert belief.usual != usual  # it learned what is usual on the way
-    assert min(doubts) < -3.5 and max(doubts) == 0.0  # some are a rival's, of other colours
+    assert min(doubts) < -3.5 and max(doubts) > -0.5  # some are a rival's, of other colours
     run = Run("c", "g", "plain", np.array(rows), np.array(doubts), found, np.ones(40), found)
     told = probabilities(PLAIN_VERIFIER, run, HAZARDS)
     assert told[0] == pytest.approx(presence, abs=1e-9)

@@ -114,7 +114,7 @@ def test_a_fitted_last_layer_predicts_the_drawn_boxes_better(
     repeated = tuple(vector.expand(len(drawn.wanted), -1) for vector in modulation)
     hidden = net.iou_hidden(drawn.pooled, repeated).flatten(0, 1)
     wanted, errors = drawn.wanted.flatten(), []
-    for regularization in (1e3, 1.0, 0.1, 0.01):
+    for regularization in (1e5, 1.0, 0.1, 0.01):
         fitted = fit_last_layer(net, drawn, plain, regularization)
         predicted = hidden @ fitted.weight[0] + fitted.bias
         errors.append(float((predicted - wanted).square().mean()))
