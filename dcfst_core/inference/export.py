@@ -89,8 +89,7 @@ def export_onnx(model: DCFSTNet, path: Path, patch_size: int, batch: int = 1) ->
     network = PatchNetwork(model).eval()
     generator = torch.Generator().manual_seed(0)
     patch = torch.randn(batch, 3, patch_size, patch_size, generator=generator)
-    unfinished = path.with_name(path.name + ".part")
-    try:
+    with replacing(path) as unfinished:
         with _quiet():
             torch.onnx.export(
                 network,
@@ -102,11 +101,18 @@ def export_onnx(model: DCFSTNet, path: Path, patch_size: int, batch: int = 1) ->
                 dynamo=True,
                 external_data=False,
             )
-        ports = _checked(network, unfinished, patch)
+        return _checked(network, unfinished, patch)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Where to write a file that takes its place once it is whole, and is removed on an error."""
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        yield unfinished
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
-    return ports
 
 
 def _checked(network: PatchNetwork, path: Path, patch: Tensor) -> list[Port]:

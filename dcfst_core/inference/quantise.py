@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dcfst_core.inference.export import OUTPUTS
+from dcfst_core.inference.export import OUTPUTS, replacing
 from dcfst_core.inference.int8 import (
     FACTS,
     PARTS,
@@ -67,21 +67,18 @@ def write_int8(model: DCFSTNet, path: Path, crops: Tensor) -> Int8Facts:
         len(crops),
         f"openvino {openvino.__version__.partition('-')[0]}, nncf {nncf.__version__}",
     )
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        with tempfile.TemporaryDirectory() as folder, unreported(), _quiet():
-            for part in PARTS:
-                quantised = _quantised(openvino, nncf, _Part(fused, part), inputs[part])
-                openvino.save_model(
-                    quantised, str(Path(folder) / f"{part}.xml"), compress_to_fp16=False
-                )
-            with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
-                archive.writestr(FACTS, facts.to_json())
-                for file in sorted(Path(folder).iterdir()):
-                    archive.write(file, file.name)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder, unreported(), _quiet():
+        for part in PARTS:
+            quantised = _quantised(openvino, nncf, _Part(fused, part), inputs[part])
+            place = str(Path(folder) / f"{part}.xml")
+            openvino.save_model(quantised, place, compress_to_fp16=False)
+        with (
+            replacing(path) as unfinished,
+            zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive,
+        ):
+            archive.writestr(FACTS, facts.to_json())
+            for file in sorted(Path(folder).iterdir()):
+                archive.write(file, file.name)
     return facts
 
 
