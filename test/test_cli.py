@@ -273,7 +273,12 @@ def test_bench_on_a_video_and_its_errors(
     assert "3 target(s), 160x120, cpu" in capsys.readouterr().out
     assert main(["bench", "--video", video, "--init", BOX, "--compare", *short]) == 0
     printed = capsys.readouterr().out
-    for name in ("default", "paper", "straightforward"):
+    names = ["default", "paper", "straightforward"]
+    if hasattr(cv2, "TrackerCSRT_create"):
+        names.insert(2, "csrt")
+    else:
+        assert "csrt: left out" in printed and "install opencv-contrib-python" in printed
+    for name in names:
         assert f"{name}: 1 target(s)" in printed and f"\n| {name} " in printed
     assert main(["bench", "--video", video, *short]) == 1
     assert "expected --init" in capsys.readouterr().err

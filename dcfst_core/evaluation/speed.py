@@ -1,14 +1,15 @@
 """Milliseconds per stage, frames per second and memory of a tracker, the same on any machine.
 
 Two passes over the same frames: one with the stage timer, which waits for the device at each
-stage, and one without it, which gives the total and FPS that a user sees.
+stage, and one without it, which gives the total and FPS that a user sees. Another tracker has the
+second alone.
 """
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from dcfst_core.boxes import BoxXYWH
 from dcfst_core.evaluation.tables import format_table
+from dcfst_core.evaluation.trackers import OnlineTracker
 from dcfst_core.inference.machine import describe_machine, resident_memory_mib
 from dcfst_core.media.video import Frame
 from dcfst_core.tracking.tracker import Tracker
@@ -35,9 +38,9 @@ class Benchmark:
     """One measurement.
 
     stages_ms: milliseconds of each stage, one value for each measured frame (0 where a stage did
-    not run). total_ms: milliseconds of each whole `update` without stage timing. init_ms:
-    milliseconds of `init`. memory_mib: resident memory at its peak and, on a GPU, what torch
-    allocated there at most.
+    not run); empty for a tracker whose stages are not known. total_ms: milliseconds of each whole
+    `update` without stage timing. init_ms: milliseconds of `init`. memory_mib: resident memory at
+    its peak and, on a GPU, what torch allocated there at most.
     """
 
     name: str
@@ -109,15 +112,15 @@ def measure(
     `iterations`: frames measured in each pass, after `warmup` frames that are not. ValueError
     with fewer than two frames.
     """
-    if len(frames) < 2:
-        raise ValueError(f"expected at least 2 frames to measure on; got {len(frames)}")
+    _check_count(frames)
     _reset_peak(tracker.device)
     bar = tqdm(total=2 * (iterations + warmup), unit="frame", desc=name, disable=not progress)
     with bar:
         tracker.timer.enabled = True
         _start(tracker, frames[0], boxes_xywh)
         stages: dict[str, list[float]] = {}
-        for index, ms in enumerate(_updates(tracker, frames, iterations + warmup, bar)):
+        shown = frames, iterations + warmup, tracker.device, bar
+        for index, ms in enumerate(_timed(tracker.update_all, *shown)):
             if index >= warmup:
                 parts = dict(tracker.timer.last_ms)
                 parts["other"] = max(ms - sum(parts.values()), 0.0)
@@ -127,7 +130,7 @@ def measure(
                     values.append(parts.get(stage, 0.0))
         tracker.timer.enabled = False
         init_ms = _start(tracker, frames[0], boxes_xywh)
-        total = list(_updates(tracker, frames, iterations + warmup, bar))[warmup:]
+        total = list(_timed(tracker.update_all, *shown))[warmup:]
     order = {stage: position for position, stage in enumerate(STAGES)}
     ordered = sorted(stages.items(), key=lambda item: order.get(item[0], len(order)))
     height, width = frames[0].shape[:2]
@@ -141,6 +144,30 @@ def measure(
         init_ms,
         _memory(tracker.device),
     )
+
+
+def measure_other(
+    tracker: OnlineTracker,
+    frames: Sequence[Frame],
+    box_xywh: BoxXYWH,
+    iterations: int = 60,
+    warmup: int = 10,
+    name: str = "other",
+    progress: bool = True,
+) -> Benchmark:
+    """Measure another tracker's `update` in the same way, as a whole; see `measure`.
+
+    It is taken to run on the CPU and to have done its work when it returns.
+    """
+    _check_count(frames)
+    height, width = frames[0].shape[:2]
+    cpu = torch.device("cpu")
+    with tqdm(total=iterations + warmup, unit="frame", desc=name, disable=not progress) as bar:
+        start_s = time.perf_counter()
+        tracker.init(frames[0], box_xywh)
+        init_ms = (time.perf_counter() - start_s) * 1e3
+        total = list(_timed(tracker.update, frames, iterations + warmup, cpu, bar))[warmup:]
+    return Benchmark(name, "cpu", (width, height), 1, {}, total, init_ms, _memory(cpu))
 
 
 def document(benchmarks: Sequence[Benchmark]) -> dict[str, Any]:
@@ -158,14 +185,25 @@ def _start(tracker: Tracker, frame: Frame, boxes_xywh: Sequence[Sequence[float]]
     return (time.perf_counter() - start_s) * 1e3
 
 
-def _updates(tracker: Tracker, frames: Sequence[Frame], count: int, bar: Any) -> Iterator[float]:
+def _check_count(frames: Sequence[Frame]) -> None:
+    if len(frames) < 2:
+        raise ValueError(f"expected at least 2 frames to measure on; got {len(frames)}")
+
+
+def _timed(
+    update: Callable[[Frame], object],
+    frames: Sequence[Frame],
+    count: int,
+    device: torch.device,
+    bar: Any,
+) -> Iterator[float]:
     """Yield the milliseconds of each update; to and fro, so that no frame jumps."""
     there_and_back = itertools.cycle([*range(1, len(frames)), *range(len(frames) - 2, -1, -1)])
     for index in itertools.islice(there_and_back, count):
-        _wait(tracker.device)
+        _wait(device)
         start_s = time.perf_counter()
-        tracker.update_all(frames[index])
-        _wait(tracker.device)
+        update(frames[index])
+        _wait(device)
         yield (time.perf_counter() - start_s) * 1e3
         bar.update()
 
