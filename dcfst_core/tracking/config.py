@@ -106,7 +106,8 @@ class TrackerConfig:
     )
     update_grid_stride: int = option(
         2,
-        "an update learns from every n-th sample RoI along each side; needs memory = gram",
+        "an update, and a copy of the first frame, is learned from by every n-th sample RoI along "
+        "each side; needs memory = gram",
         *(1, 8),
         live=False,
     )

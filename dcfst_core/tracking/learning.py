@@ -60,12 +60,13 @@ class Learner:
         patch = crop_regions(image, [region])
         blocks = self._net.trunk(patch)
         guide = self._guide(image, box_xywh, self._net.modulate(blocks, place))
+        grid = self._grid
         if config.augment_first_frame:
-            blocks = self._net.trunk(augment_patch(patch))
+            # Copies say much of the same again: of each, as few samples as of a later frame.
+            blocks, grid = self._net.trunk(augment_patch(patch)), self._update_grid
         features = self._net.convolve(blocks)
-        memory = start_memory(
-            *self._samples(features, [box] * len(features[0]), self._grid), config
-        )
+        x, y = self._samples(features, [box] * len(features[0]), grid)
+        memory = start_memory(x, y, config, samples=self._grid.size**2)
         looks = None
         if config.looks:
             looks = LookBook.start(pick(features, slice(0, 1)), place, config.looks)

@@ -48,9 +48,17 @@ class SampleMemory(Protocol):
         """Go back to the first frame alone."""
 
 
-def start_memory(x: Tensor, y: Tensor, config: TrackerConfig) -> SampleMemory:
-    """Begin with samples `x` (K, N, D), labels `y` (K, N) of K copies of the first frame."""
-    return AverageMemory(x, y) if config.memory == "average" else GramMemory(x, y)
+def start_memory(
+    x: Tensor, y: Tensor, config: TrackerConfig, samples: int | None = None
+) -> SampleMemory:
+    """Begin with samples `x` (K, N, D), labels `y` (K, N) of K copies of the first frame.
+
+    `samples`: so many a frame stands for, whatever N is, beside lambda; None: N. It means nothing
+    to a mean of data matrices, whose N stays as it is.
+    """
+    if config.memory == "average":
+        return AverageMemory(x, y)
+    return GramMemory(x, y, x.shape[1] if samples is None else samples)
 
 
 def compounded(rate: float, frames: int) -> float:
@@ -106,8 +114,8 @@ class Sums(NamedTuple):
 class GramMemory:
     """Three running means of normal equations; see the module's text."""
 
-    def __init__(self, x: Tensor, y: Tensor) -> None:
-        self._samples = x.shape[1]
+    def __init__(self, x: Tensor, y: Tensor, samples: int) -> None:
+        self._samples = samples
         self.first = self._sums(x, y, None)
         self.forget()
 
@@ -162,7 +170,7 @@ class GramMemory:
 
     def _sums(self, x: Tensor, y: Tensor, weight: Tensor | None) -> Sums:
         x, y = x.float().flatten(0, 1), y.float().flatten()
-        # Every frame weighs as much as the first, however many samples of it are given.
+        # Every frame weighs the same, however many samples of it are given.
         share = self._samples / len(x)
         weighted = x if weight is None else x * weight.flatten()[:, None]
         return Sums(share * (weighted.mT @ x)[None], share * (y @ weighted)[None])

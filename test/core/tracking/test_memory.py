@@ -139,6 +139,16 @@ def test_gram_memory_weighs_a_frame_the_same_with_fewer_samples() -> None:
     assert solved(memory, config) == pytest.approx(least_squares(parts), abs=1e-5)
 
 
+def test_gram_memory_weighs_a_first_frame_of_fewer_samples_as_a_whole_one() -> None:
+    (x1, y1), (x2, y2) = samples(0, copies=2, count=5), samples(1)
+    config = gram()
+    memory = start_memory(x1, y1, config, samples=20)
+    memory.add(x2, y2, 1, config)
+    each = 0.35 * 20 / 5
+    parts = [(each, x1[0], y1[0]), (each, x1[1], y1[1]), (0.3, x2[0], y2[0])]
+    assert solved(memory, config) == pytest.approx(least_squares(parts), abs=1e-5)
+
+
 def test_gram_memory_knows_weights_of_single_samples() -> None:
     (x1, y1), (x2, y2) = samples(0), samples(1)
     weight = torch.ones(1, 20)
