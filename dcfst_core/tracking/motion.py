@@ -73,11 +73,12 @@ class Motion:
         """Pixels in which distances from where the target should be are judged.
 
         Its size, and twice its usual step: one leap may well be that much longer than the mean.
-        For a target that may be anywhere no place is far.
+        Of a target that was not seen for a while, as of a random walk, that step times the root of
+        the number of frames. For one that may be anywhere no place is far.
         """
         if self.frames_unseen >= _ANYWHERE:
             return math.inf
-        return self.size * (1 + 2 * self.step)
+        return self.size * (1 + 2 * self.step * math.sqrt(self.frames_unseen + 1))
 
     def may_leap(self) -> bool:
         """Whether one step may lead out of the search region."""

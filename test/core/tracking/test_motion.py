@@ -85,6 +85,10 @@ def test_who_is_new_or_fast_may_leap_and_who_stood_may_not() -> None:
 def test_far_for_a_slow_target_is_near_for_a_fast_one() -> None:
     assert moving(0.0, 0.0).scale == pytest.approx(30, rel=0.01)
     assert moving(0.0, 30.0).scale == pytest.approx(90, rel=0.01)
+    away = moving(0.0, 30.0)
+    for _ in range(8):
+        away = away.missed()
+    assert away.scale == pytest.approx(30 + 3 * 60, rel=0.01)
 
 
 def test_no_place_is_far_for_a_target_that_may_be_anywhere() -> None:
