@@ -27,12 +27,12 @@ from dcfst_core.tracking.evidence import Usual, doubt, features
 from dcfst_core.tracking.verifier import NOTHING_ODDS, Verifier
 
 # Log-odds above which the box goes where the find is. In doubt that costs nothing: the box of a
-# target that is lost after all goes back to where it was last seen. A lost one's goes on to a
-# likely find, so that the next frame looks closer at it.
+# target that is lost after all goes back to where it was last seen. A lost one's goes on to what
+# may well be it, so that the next frame looks closer there and not only where it was.
 _FOLLOWED_ODDS = {
     TrackState.TRACKING: -math.inf,
     TrackState.UNCERTAIN: -4.0,
-    TrackState.LOST: 0.0,
+    TrackState.LOST: -1.5,
 }
 # Presence from which an awaited target is taken for found: nothing but its looks speaks for it.
 _AWAITED_THRESHOLD = 0.8

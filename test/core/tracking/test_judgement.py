@@ -209,7 +209,8 @@ def test_a_cover_is_not_learned_however_sure_the_past_was(
     ("before", "known", "odds", "state", "follow"),
     [
         (TrackState.LOST, 0.01, 0.5, TrackState.LOST, True),
-        (TrackState.LOST, 0.01, -0.5, TrackState.LOST, False),
+        (TrackState.LOST, 0.01, -1.0, TrackState.LOST, True),
+        (TrackState.LOST, 0.01, -2.0, TrackState.LOST, False),
         (TrackState.LOST, 0.01, 5.5, TrackState.TRACKING, True),
         (TrackState.UNCERTAIN, 0.3, -0.5, TrackState.UNCERTAIN, True),
         (TrackState.UNCERTAIN, 0.6, -1.6, TrackState.UNCERTAIN, True),
