@@ -46,6 +46,8 @@ class Evidence:
     """Absolute change of the log size against the one followed."""
     aspect_change: float
     """Absolute change of the log aspect ratio against the one followed."""
+    rival_likeness: float = 0.0
+    """Greatest cosine to what looked like the target beside it; 0 if nothing did."""
     rival_nearness: float = 0.0
     """1 where something stands that looked like the target beside it, 0 far from all of them."""
     colour_likeness: float = 1.0

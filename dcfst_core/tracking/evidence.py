@@ -27,7 +27,11 @@ _PROVEN_SHARE = 0.75
 # the second all that they can say.
 _OWN_COLOURS, _OTHER_COLOURS = 0.8, 0.65
 # About the logarithm of how much oftener each is so of wrong finds, all features being equal.
-_RIVAL_ODDS, _COLOUR_ODDS = -2.5, -3.0
+_RIVAL_ODDS, _COLOUR_ODDS, _OTHER_ODDS = -2.5, -3.0, -3.0
+# What is more like something that stood beside the target than like itself, by more than this
+# where the target should be, or less than that much more like itself elsewhere, begins to be
+# doubted; the whole doubt is so much below.
+_MARGIN_THERE, _MARGIN_ELSEWHERE, _MARGIN_WIDTH = -0.1, 0.1, 0.2
 # A find this far from where the target should be (see `Evidence.distance`) is elsewhere.
 _AWAY = 0.5
 
@@ -139,7 +143,11 @@ def doubt(evidence: Evidence, usual: Usual) -> float:
     What is said here is said rarely and decides much, so it is not fitted with the features: a fit
     frame by frame does not see that one frame on something else decides the next ones.
     """
-    return _RIVAL_ODDS * _rival_doubt(evidence) + _COLOUR_ODDS * _colour_doubt(evidence, usual)
+    return (
+        _RIVAL_ODDS * _rival_doubt(evidence)
+        + _OTHER_ODDS * _other_doubt(evidence)
+        + _COLOUR_ODDS * _colour_doubt(evidence, usual)
+    )
 
 
 def _rival_doubt(evidence: Evidence) -> float:
@@ -147,8 +155,19 @@ def _rival_doubt(evidence: Evidence) -> float:
 
     Two that look alike may stand close to each other: there, nothing follows from the place.
     """
-    away = 1 - math.exp(-0.5 * (evidence.distance / _AWAY) ** 2)
-    return evidence.rival_nearness * away
+    return evidence.rival_nearness * _elsewhere(evidence)
+
+
+def _other_doubt(evidence: Evidence) -> float:
+    """How surely a find looks like what stood beside the target, and not like it, in [0, 1]."""
+    margin = evidence.likeness - evidence.rival_likeness
+    least = _MARGIN_THERE + (_MARGIN_ELSEWHERE - _MARGIN_THERE) * _elsewhere(evidence)
+    return min(max((least - margin) / _MARGIN_WIDTH, 0.0), 1.0)
+
+
+def _elsewhere(evidence: Evidence) -> float:
+    """How surely a find is not where the target should be, in [0, 1]."""
+    return 1 - math.exp(-0.5 * (evidence.distance / _AWAY) ** 2)
 
 
 def _colour_doubt(evidence: Evidence, usual: Usual) -> float:

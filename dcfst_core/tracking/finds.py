@@ -15,6 +15,7 @@ from dcfst_core.network.embedding import Features
 from dcfst_core.network.rows import pick
 from dcfst_core.network.samples import SampleGrid
 from dcfst_core.track import Evidence, ScoreMap
+from dcfst_core.tracking.looks import Likeness
 from dcfst_core.tracking.patch import SearchRegion
 from dcfst_core.tracking.peaks import Peaks
 from dcfst_core.tracking.refinement import Refined
@@ -39,10 +40,11 @@ class Examined(NamedTuple):
     """What the closer look says, one row for each region."""
 
     refined: Refined
-    likeness_first: Tensor
-    likeness: Tensor
+    likeness: Likeness
     descriptor: Tensor
     """(B, F); (B, 0) where no looks are remembered."""
+    second_descriptor: Tensor
+    """The same of the second peak, in a box of the same size."""
     colour_likeness: Tensor
     palette: Tensor
     """(B, BINS^3); (B, 0) where colours are not compared."""
@@ -57,6 +59,7 @@ class Signals(NamedTuple):
     box_spread: float
     likeness_first: float
     likeness: float
+    rival_likeness: float
     colour_likeness: float
 
 
@@ -75,6 +78,8 @@ class Find:
     """Head features (1, ...) of that region."""
     descriptor: Tensor | None
     """What was found looks like this (1, F); None where no looks are remembered."""
+    second_descriptor: Tensor | None
+    """What is at the second peak looks like this."""
     palette: Tensor | None
     """Its colours (1, BINS^3); None where they are not compared."""
     scores: Tensor
@@ -88,6 +93,16 @@ class Find:
         return ScoreMap(self.scores.float().cpu().numpy(), area)
 
 
+class Other(NamedTuple):
+    """Something else that answers."""
+
+    x: float
+    y: float
+    """Image px."""
+    descriptor: Tensor | None
+    """It looks like this (1, F); None where no looks are remembered."""
+
+
 def read_finds(
     found: Found, examined: Examined, regions: Sequence[SearchRegion]
 ) -> list[Find | None]:
@@ -97,7 +112,7 @@ def read_finds(
         (
             *(peaks.score, peaks.second_score),
             *(refined.predicted_iou, refined.spread),
-            *(examined.likeness_first, examined.likeness, examined.colour_likeness),
+            *(*examined.likeness, examined.colour_likeness),
         ),
         dim=1,
     )
@@ -112,16 +127,17 @@ def read_finds(
             finds.append(None)
             continue
         one = slice(index, index + 1)
-        x, y, w, h = row[11:]
+        x, y, w, h = row[12:]
         finds.append(
             Find(
-                Signals(*row[:7]),
-                peak_xy=region.to_image((*row[7:9], 0.0, 0.0))[:2],
-                second_xy=region.to_image((*row[9:11], 0.0, 0.0))[:2],
+                Signals(*row[:8]),
+                peak_xy=region.to_image((*row[8:10], 0.0, 0.0))[:2],
+                second_xy=region.to_image((*row[10:12], 0.0, 0.0))[:2],
                 box_xywh=region.to_image((x - w / 2, y - h / 2, w, h)),
                 region=region,
                 features=pick(found.features, one),
                 descriptor=_held(examined.descriptor[one]),
+                second_descriptor=_held(examined.second_descriptor[one]),
                 palette=_held(examined.palette[one]),
                 scores=found.scores[index],
             )
@@ -148,9 +164,16 @@ def weigh(find: Find, plan: Plan, target: Target) -> Evidence:
     )
 
 
-def other_peaks(candidates: Sequence[Find], chosen: Find) -> tuple[tuple[float, float], ...]:
-    """Where else, image px, the scores reach a share of the chosen find's peak."""
+def other_peaks(candidates: Sequence[Find], chosen: Find) -> tuple[Other, ...]:
+    """Where else the scores reach a share of the chosen find's peak."""
     least = _RIVAL_SHARE * chosen.signals.peak
-    places = [(find.signals.second_peak, find.second_xy) for find in candidates]
-    places += [(find.signals.peak, find.peak_xy) for find in candidates if find is not chosen]
-    return tuple(place for height, place in places if height >= least)
+    others = [
+        (find.signals.second_peak, Other(*find.second_xy, find.second_descriptor))
+        for find in candidates
+    ]
+    others += [
+        (find.signals.peak, Other(*find.peak_xy, find.descriptor))
+        for find in candidates
+        if find is not chosen
+    ]
+    return tuple(other for height, other in others if height >= least)

@@ -24,7 +24,7 @@ from dcfst_core.network.samples import SampleGrid
 from dcfst_core.tracking.colours import likeness, palettes
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.finds import Examined, Find, Found, read_finds
-from dcfst_core.tracking.looks import Looks
+from dcfst_core.tracking.looks import Likeness, Looks
 from dcfst_core.tracking.patch import crop_regions, to_device
 from dcfst_core.tracking.peaks import find_peaks
 from dcfst_core.tracking.refinement import BoxRefiner, Cells, Refined
@@ -53,6 +53,8 @@ class ExamineInputs(NamedTuple):
     features: Features
     guide: Guide
     centre_xy: Tensor
+    second_xy: Tensor
+    """(B, 2) of the second peak."""
     target_wh: Tensor
     looks: Looks | None
     patches: Tensor
@@ -111,6 +113,7 @@ class Localiser:
                 found.features,
                 join([target.guide for target in held]),
                 found.peaks.centre_xy,
+                found.peaks.second_xy,
                 target_wh,
                 join(looks) if looks else None,
                 patches,
@@ -159,15 +162,18 @@ class Localiser:
     def _compare(self, inputs: ExamineInputs, refined: Refined) -> Examined:
         """Looks and colours of the boxes beside those that are known of the targets."""
         boxes_xyxy = cxcywh_to_xyxy(refined.box_cxcywh)
-        first = greatest = alike = torch.ones_like(boxes_xyxy[:, 0])
-        descriptor = palette = boxes_xyxy[:, :0]
+        alike = torch.ones_like(boxes_xyxy[:, 0])
+        looks = Likeness(alike, alike, torch.zeros_like(alike))
+        descriptor = other = palette = boxes_xyxy[:, :0]
         if inputs.looks is not None:
-            descriptor = inputs.looks.describe(inputs.features, boxes_xyxy)
-            first, greatest = inputs.looks.likeness(descriptor)
+            second = torch.cat((inputs.second_xy, refined.box_cxcywh[:, 2:]), dim=1)
+            both = torch.stack((boxes_xyxy, cxcywh_to_xyxy(second)), dim=1)
+            descriptor, other = inputs.looks.describe(inputs.features, both).unbind(dim=1)
+            looks = inputs.looks.likeness(descriptor)
         if inputs.palette is not None:
             palette = palettes(inputs.patches, boxes_xyxy)
             alike = likeness(inputs.palette, palette)
-        return Examined(refined, first, greatest, descriptor, alike, palette)
+        return Examined(refined, looks, descriptor, other, alike, palette)
 
 
 def _reach(plans: Sequence[Plan], device: torch.device) -> Tensor | None:

@@ -20,6 +20,11 @@ _WIDTH = 0.4
 _KEPT, _MOST = 15, 8
 
 
+def is_apart(place: tuple[float, float], find_xy: tuple[float, float] | None, size: float) -> bool:
+    """Whether a place, px, is not the found target's own; nothing is where none was found."""
+    return find_xy is None or math.dist(place, find_xy) > _OWN * size
+
+
 class Rival(NamedTuple):
     """One of them, image px."""
 
@@ -57,12 +62,12 @@ class Rivals(NamedTuple):
         places = list(others)
         if find_xy is not None:
             if seen:
-                places = [p for p in places if math.dist(p, find_xy) > _OWN * size]
+                places = [place for place in places if is_apart(place, find_xy, size)]
             else:
                 places.append(find_xy)
         rivals = []
         for rival in self.places:
-            if seen and find_xy and math.dist(rival[:2], find_xy) <= _OWN * size:
+            if seen and not is_apart(rival[:2], find_xy, size):
                 continue
             near = min(places, key=lambda p: math.dist(p, rival[:2]), default=None)
             if near is not None and math.dist(near, rival[:2]) <= _STEP * size:

@@ -196,7 +196,8 @@ def _saved(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> SavedT
     book = None
     if "looks.known" in tensors:
         known = tensors["looks.known"].float()[None]
-        looks = Looks(tensors["looks.mean3"][None], tensors["looks.mean4"][None], known)
+        mean3, mean4 = (tensors[f"looks.{name}"][None] for name in ("mean3", "mean4"))
+        looks = Looks(mean3, mean4, known, torch.zeros_like(known))
         book = LookBook(looks, known.shape[1])
     palette = tensors["palette"][None].float() if "palette" in tensors else None
     if palette is not None and palette.shape != (1, BINS**3):

@@ -15,7 +15,7 @@ from torch import Tensor
 from dcfst_core.network.samples import SampleGrid
 from dcfst_core.track import Evidence, TrackState
 from dcfst_core.tracking.config import TrackerConfig
-from dcfst_core.tracking.finds import Find, other_peaks, weigh
+from dcfst_core.tracking.finds import Find, Other, other_peaks, weigh
 from dcfst_core.tracking.judgement import Verdict, choose, judge
 from dcfst_core.tracking.localisation import Localiser
 from dcfst_core.tracking.search import Plan, look_around
@@ -30,8 +30,8 @@ class Sighting(NamedTuple):
     """What is most likely the target; None where nothing was found within its reach."""
     evidence: Evidence | None
     verdict: Verdict
-    others: tuple[tuple[float, float], ...] = ()
-    """Where else something answers that looks like it, image px."""
+    others: tuple[Other, ...] = ()
+    """What else answers."""
 
 
 def sight(

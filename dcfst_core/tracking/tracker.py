@@ -30,6 +30,7 @@ from dcfst_core.tracking.lessons import Lesson, due_lessons, has_rival
 from dcfst_core.tracking.localisation import Localiser
 from dcfst_core.tracking.move import next_box, next_shape
 from dcfst_core.tracking.patch import check_frame, upload_frame
+from dcfst_core.tracking.rivals import is_apart
 from dcfst_core.tracking.saved_target import (
     SavedTarget,
     capture,
@@ -250,7 +251,13 @@ class Tracker:
             target.score_map = find.score_map(self._grid)
         seen = target.state is TrackState.TRACKING
         found_xy = None if find is None else find.peak_xy
-        target.rivals = target.rivals.after(others, found_xy, seen, target.motion.size)
+        places = [(other.x, other.y) for other in others]
+        size = target.motion.size
+        target.rivals = target.rivals.after(places, found_xy, seen, size)
+        if seen and verdict.belief.presence >= config.learning_threshold:
+            for x, y, descriptor in others:
+                if target.looks and descriptor is not None and is_apart((x, y), found_xy, size):
+                    target.looks = target.looks.with_other(descriptor)
         target.shape = next_shape(target.shape, find if seen else None, config)
         if find is not None and verdict.follow:
             target.box_xywh = next_box(target.shape, target.state, plan, find, frame_size, config)

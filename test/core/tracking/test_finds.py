@@ -23,6 +23,7 @@ from dcfst_core.tracking.finds import (
     read_finds,
     weigh,
 )
+from dcfst_core.tracking.looks import Likeness
 from dcfst_core.tracking.patch import SearchRegion, upload_frame
 from dcfst_core.tracking.peaks import Peaks
 from dcfst_core.tracking.refinement import Refined
@@ -57,18 +58,23 @@ def rows(**changed: float) -> tuple[Found, Examined]:
         column("predicted_iou", 0.7, 0.5),
         column("box_spread", 0.03, 0.04),
     )
-    first, greatest = column("likeness_first", 0.4, 0.5), column("likeness", 0.9, 0.8)
+    likeness = Likeness(
+        column("likeness_first", 0.4, 0.5),
+        column("likeness", 0.9, 0.8),
+        column("rival_likeness", 0.2, 0.3),
+    )
     descriptor = torch.tensor([[0.6, 0.8], [1.0, 0.0]])
+    second = torch.tensor([[0.0, 1.0], [0.8, 0.6]])
     scores = torch.arange(18.0).view(2, 3, 3)
     colours, palette = torch.tensor([0.95, 0.45]), torch.tensor([[0.25, 0.75], [0.5, 0.5]])
-    examined = Examined(refined, first, greatest, descriptor, colours, palette)
+    examined = Examined(refined, likeness, descriptor, second, colours, palette)
     return Found(features, features, scores, peaks), examined
 
 
 def test_a_find_is_told_in_image_pixels() -> None:
     one, other = read_finds(*rows(), REGIONS)
     assert one is not None and other is not None
-    assert one.signals == pytest.approx((0.8, 0.3, 0.7, 0.03, 0.4, 0.9, 0.95))
+    assert one.signals == pytest.approx((0.8, 0.3, 0.7, 0.03, 0.4, 0.9, 0.2, 0.95))
     assert one.peak_xy == pytest.approx((320.0, 190.0))
     assert one.second_xy == pytest.approx((100.0, 400.0))
     assert one.box_xywh == pytest.approx((292.0, 162.0, 40.0, 60.0))
@@ -76,6 +82,7 @@ def test_a_find_is_told_in_image_pixels() -> None:
     assert [find.region for find in (one, other)] == list(REGIONS)
     assert other.features[1].shape == (1, 5, 2, 2)
     assert other.descriptor is not None and other.descriptor.tolist() == [[1.0, 0.0]]
+    assert one.second_descriptor is not None and one.second_descriptor.tolist() == [[0.0, 1.0]]
     assert other.palette is not None and other.palette.tolist() == [[0.5, 0.5]]
     assert other.scores.tolist() == [[9.0, 10.0, 11.0], [12.0, 13.0, 14.0], [15.0, 16.0, 17.0]]
 
@@ -83,8 +90,10 @@ def test_a_find_is_told_in_image_pixels() -> None:
 def test_without_looks_and_colours_there_is_nothing_to_learn_of_them() -> None:
     found, examined = rows()
     nothing = torch.zeros(2, 0)
-    finds = read_finds(found, examined._replace(descriptor=nothing, palette=nothing), REGIONS)
+    unknown = {"descriptor": nothing, "second_descriptor": nothing, "palette": nothing}
+    finds = read_finds(found, examined._replace(**unknown), REGIONS)
     assert [find.descriptor for find in finds if find is not None] == [None, None]
+    assert [find.second_descriptor for find in finds if find is not None] == [None, None]
     assert [find.palette for find in finds if find is not None] == [None, None]
 
 
@@ -100,7 +109,7 @@ def test_a_score_map_covers_the_grid_in_the_image() -> None:
     "name",
     [
         *("peak", "second_peak", "box_spread", "likeness_first", "likeness"),
-        *("centre", "second", "box"),
+        *("rival_likeness", "centre", "second", "box"),
     ],
 )
 def test_numbers_that_are_none_are_no_find(name: str) -> None:
@@ -140,6 +149,7 @@ def test_the_evidence_is_the_signals_and_how_they_fit_what_is_known(
     placed = replace(find, box_xywh=(80.0 + 30 - 30, 104.0 - 40 - 18, 60.0, 36.0))
     evidence = weigh(placed, plan, target)
     assert (evidence.peak, evidence.likeness) == pytest.approx((0.8, 0.9))
+    assert evidence.rival_likeness == pytest.approx(0.2)
     assert evidence.distance == pytest.approx(50 / (3 * math.sqrt(40 * 48)))  # it may be fast
     assert evidence.rival_nearness == 0.0
     target.rivals = Rivals((Rival(*placed.peak_xy),))
@@ -193,6 +203,8 @@ def test_other_peaks_are_those_of_some_height_that_were_not_chosen() -> None:
     low = replace(one, signals=one.signals._replace(second_peak=0.1 * one.signals.peak))
     half = one.signals._replace(peak=one.signals.peak / 2, second_peak=-math.inf)
     other = replace(one, signals=half, peak_xy=(7.0, 9.0))
-    assert other_peaks([one], one) == (one.second_xy,)
+    (second,) = other_peaks([one], one)
+    assert second[:2] == one.second_xy and second.descriptor is one.second_descriptor
     assert other_peaks([low], low) == ()
-    assert other_peaks([low, other], low) == ((7.0, 9.0),)
+    (find,) = other_peaks([low, other], low)
+    assert find[:2] == (7.0, 9.0) and find.descriptor is other.descriptor

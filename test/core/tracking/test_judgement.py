@@ -352,6 +352,27 @@ def test_a_find_of_other_colours_is_doubted(evidence: Make) -> None:
     assert choice is not None and choice.place == 1
 
 
+def test_a_find_that_looks_like_what_stood_beside_the_target_is_doubted(evidence: Make) -> None:
+    def doubted(own: float, other: float, distance: float) -> float:
+        finds = [evidence(likeness=own, rival_likeness=o, distance=distance) for o in (0.0, other)]
+        alone, beside = (choose([find], Belief(), PLAIN_VERIFIER) for find in finds)
+        assert alone is not None and beside is not None
+        return beside.odds - alone.odds
+
+    far = 5.0
+    assert doubted(0.6, 0.5, far) == pytest.approx(0.0)
+    assert doubted(0.6, 0.6, far) == pytest.approx(-1.5, abs=1e-6)
+    assert doubted(0.6, 0.7, far) == pytest.approx(-3.0, abs=1e-6)
+    assert doubted(0.6, 0.9, far) == pytest.approx(-3.0)
+    # A target that changes may look more like its neighbour for a while, where it should be.
+    assert doubted(0.6, 0.7, 0.0) == pytest.approx(0.0)
+    assert doubted(0.6, 0.8, 0.0) == pytest.approx(-1.5)
+    assert doubted(0.6, 0.9, 0.0) == pytest.approx(-3.0)
+    both = [evidence(likeness=0.7, rival_likeness=0.9), evidence(likeness=0.6, peak=0.6)]
+    choice = choose(both, Belief(), PLAIN_VERIFIER)
+    assert choice is not None and choice.place == 1
+
+
 def test_an_awaited_target_takes_more_to_be_found_until_it_was_seen(evidence: Make) -> None:
     """Nothing tells where it should be, or that it is there at all."""
     lost = Belief(TrackState.LOST, 0.0, 0.0)

@@ -23,14 +23,20 @@ def features(seed: int) -> tuple[Tensor, Tensor]:
 
 
 def greatest(looks: Looks, descriptor: Tensor) -> float:
-    return float(looks.likeness(descriptor)[1])
+    return float(looks.likeness(descriptor).greatest)
+
+
+def described(looks: Looks, seen: tuple[Tensor, Tensor], boxes: Tensor) -> Tensor:
+    """Descriptors (B, F) of one box (B, 4) in each of the features."""
+    return looks.describe(seen, boxes[:, None])[:, 0]
 
 
 def book_of(*rows: list[float], capacity: int = 3) -> LookBook:
     """A book of flat descriptors, the first one its first frame's."""
     first, *others = (F.normalize(torch.tensor([row]), dim=1) for row in rows)
     nothing = torch.zeros(1, 1, 1, 1)
-    book = LookBook(Looks(nothing, nothing, first[:, None].repeat(1, capacity, 1)), 1)
+    known = first[:, None].repeat(1, capacity, 1)
+    book = LookBook(Looks(nothing, nothing, known, torch.zeros_like(known)), 1)
     for other in others:
         book = book.with_look(other)
     return book
@@ -39,26 +45,48 @@ def book_of(*rows: list[float], capacity: int = 3) -> LookBook:
 def test_the_same_look_is_alike_whatever_its_contrast_and_others_are_not() -> None:
     seen = features(0)
     looks = LookBook.start(seen, BOX, 16).looks
-    descriptor = looks.describe(seen, BOX)
+    descriptor = described(looks, seen, BOX)
     assert float(descriptor.norm()) == pytest.approx(1.0, abs=1e-5)
-    assert [float(v) for v in looks.likeness(descriptor)] == pytest.approx([1.0, 1.0], abs=1e-5)
+    assert [float(v) for v in looks.likeness(descriptor)] == pytest.approx([1, 1, 0], abs=1e-5)
     means = [block.mean(dim=(2, 3), keepdim=True) for block in seen]
     stronger = tuple(3 * (block - mean) + mean for block, mean in zip(seen, means, strict=True))
-    assert greatest(looks, looks.describe(stronger, BOX)) == pytest.approx(1.0, abs=1e-5)
-    assert greatest(looks, looks.describe(seen, ELSEWHERE)) < 0.2
-    assert greatest(looks, looks.describe(features(1), BOX)) < 0.2
+    assert greatest(looks, described(looks, stronger, BOX)) == pytest.approx(1.0, abs=1e-5)
+    assert greatest(looks, described(looks, seen, ELSEWHERE)) < 0.2
+    assert greatest(looks, described(looks, features(1), BOX)) < 0.2
 
 
 def test_likeness_to_the_first_look_is_told_apart_from_that_to_any() -> None:
     looks = book_of([1.0, 0.0, 0.0], [0.0, 1.0, 0.0]).looks
-    first, any_ = looks.likeness(F.normalize(torch.tensor([[0.6, 0.8, 0.0]]), dim=1))
-    assert (float(first), float(any_)) == (pytest.approx(0.6), pytest.approx(0.8))
+    likeness = looks.likeness(F.normalize(torch.tensor([[0.6, 0.8, 0.0]]), dim=1))
+    assert [float(value) for value in likeness] == pytest.approx([0.6, 0.8, 0.0])
+
+
+def test_what_is_something_else_is_remembered_apart() -> None:
+    book = book_of([1.0, 0.0, 0.0], [0.8, 0.6, 0.0])
+    seen = torch.tensor([[0.0, 0.6, 0.8]])
+    assert float(book.looks.likeness(seen).others) == 0.0
+    other = book.with_other(torch.tensor([[0.0, 0.0, 1.0]]))
+    assert [float(v) for v in other.looks.likeness(seen)] == pytest.approx([0.0, 0.36, 0.8])
+    assert torch.equal(other.looks.known, book.looks.known) and other.taken == book.taken
+    # They are kept diverse like the target's own, and none of them for ever.
+    for row in ([0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.6, 0.8]):
+        other = other.with_other(torch.tensor([row]))
+    assert other.others_taken == 3
+    assert other.looks.others[0].tolist() == [seen[0].tolist(), [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
+
+
+def test_a_restored_book_knows_nothing_else() -> None:
+    book = book_of([1.0, 0.0, 0.0], [0.0, 1.0, 0.0]).with_other(torch.tensor([[0.0, 0.0, 1.0]]))
+    restored = LookBook.restored(book.looks, 3)
+    assert torch.equal(restored.looks.known, book.looks.known)
+    assert not restored.looks.others.any() and restored.others_taken == 0
+    assert restored.with_other(torch.ones(1, 3)).looks.others[0, 0].tolist() == [1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("capacity", [1, 2, 3, 8])
 def test_the_first_look_never_goes(capacity: int) -> None:
     book = LookBook.start(features(0), BOX, capacity)
-    descriptors = [book.looks.describe(features(seed), BOX) for seed in range(12)]
+    descriptors = [described(book.looks, features(seed), BOX) for seed in range(12)]
     for descriptor in descriptors[1:]:
         book = book.with_look(descriptor)
     assert book.looks.known.shape[:2] == (1, capacity)
@@ -69,7 +97,7 @@ def test_the_first_look_never_goes(capacity: int) -> None:
 
 def test_a_free_place_is_taken_before_any_look_goes() -> None:
     book = LookBook.start(features(0), BOX, 4)
-    descriptors = [book.looks.describe(features(seed), BOX) for seed in range(4)]
+    descriptors = [described(book.looks, features(seed), BOX) for seed in range(4)]
     for count, descriptor in enumerate(descriptors[1:], start=2):
         book = book.with_look(descriptor)
         assert book.taken == count
@@ -98,8 +126,8 @@ def test_what_resembles_the_first_look_gives_way_to_what_does_not() -> None:
 def test_a_book_is_a_value() -> None:
     book = LookBook.start(features(0), BOX, 2)
     before = book.looks.known.clone()
-    descriptor = book.looks.describe(features(1), BOX)
-    book.with_look(descriptor).with_look(book.looks.describe(features(2), BOX))
+    descriptor = described(book.looks, features(1), BOX)
+    book.with_look(descriptor).with_look(described(book.looks, features(2), BOX))
     assert torch.equal(book.looks.known, before) and book.taken == 1
     with pytest.raises(dataclasses.FrozenInstanceError):
         book.taken = 2  # type: ignore[misc]
@@ -112,9 +140,9 @@ def test_a_batch_is_compared_target_by_target() -> None:
     first = LookBook.start(one, BOX, 4).looks
     second = LookBook.start(two, ELSEWHERE, 4).looks
     looks = join([first, second])
-    descriptors = looks.describe(both, boxes)
-    assert torch.allclose(descriptors[:1], first.describe(one, BOX), atol=1e-6)
-    assert torch.allclose(descriptors[1:], second.describe(two, ELSEWHERE), atol=1e-6)
+    descriptors = described(looks, both, boxes)
+    assert torch.allclose(descriptors[:1], described(first, one, BOX), atol=1e-6)
+    assert torch.allclose(descriptors[1:], described(second, two, ELSEWHERE), atol=1e-6)
     assert looks.likeness(descriptors)[1].tolist() == pytest.approx([1.0, 1.0], abs=1e-5)
     swapped = join([second, first])
-    assert float(swapped.likeness(swapped.describe(both, boxes))[1].max()) < 0.2
+    assert float(swapped.likeness(described(swapped, both, boxes))[1].max()) < 0.2
