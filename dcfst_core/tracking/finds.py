@@ -22,8 +22,9 @@ from dcfst_core.tracking.refinement import Refined
 from dcfst_core.tracking.search import Plan
 from dcfst_core.tracking.target import Target
 
-# What answers by less than this share of the target's peak is not taken for it.
-_RIVAL_SHARE = 0.2
+# What answers by less than the first share of the target's peak is not taken for it while it is
+# there. By less than the second it will hardly be when the target is gone.
+_RIVAL_SHARE, _OTHER_SHARE = 0.2, 0.1
 
 
 class Found(NamedTuple):
@@ -101,6 +102,8 @@ class Other(NamedTuple):
     """Image px."""
     descriptor: Tensor | None
     """It looks like this (1, F); None where no looks are remembered."""
+    is_rival: bool
+    """Whether it answers so much that it may be taken for the target now."""
 
 
 def read_finds(
@@ -165,15 +168,18 @@ def weigh(find: Find, plan: Plan, target: Target) -> Evidence:
 
 
 def other_peaks(candidates: Sequence[Find], chosen: Find) -> tuple[Other, ...]:
-    """Where else the scores reach a share of the chosen find's peak."""
-    least = _RIVAL_SHARE * chosen.signals.peak
-    others = [
-        (find.signals.second_peak, Other(*find.second_xy, find.second_descriptor))
-        for find in candidates
+    """What else answers with a share of the chosen find's peak."""
+    peak = chosen.signals.peak
+    places = [
+        (find.signals.second_peak, find.second_xy, find.second_descriptor) for find in candidates
     ]
-    others += [
-        (find.signals.peak, Other(*find.peak_xy, find.descriptor))
+    places += [
+        (find.signals.peak, find.peak_xy, find.descriptor)
         for find in candidates
         if find is not chosen
     ]
-    return tuple(other for height, other in others if height >= least)
+    return tuple(
+        Other(*place, descriptor, height >= _RIVAL_SHARE * peak)
+        for height, place, descriptor in places
+        if height >= _OTHER_SHARE * peak
+    )

@@ -251,11 +251,11 @@ class Tracker:
             target.score_map = find.score_map(self._grid)
         seen = target.state is TrackState.TRACKING
         found_xy = None if find is None else find.peak_xy
-        places = [(other.x, other.y) for other in others]
+        places = [(other.x, other.y) for other in others if other.is_rival]
         size = target.motion.size
         target.rivals = target.rivals.after(places, found_xy, seen, size)
         if seen and verdict.belief.presence >= config.learning_threshold:
-            for x, y, descriptor in others:
+            for x, y, descriptor, _ in others:
                 if target.looks and descriptor is not None and is_apart((x, y), found_xy, size):
                     target.looks = target.looks.with_other(descriptor)
         target.shape = next_shape(target.shape, find if seen else None, config)

@@ -200,11 +200,14 @@ def test_nothing_within_reach_of_any_region_leaves_no_find(model: DCFSTNet, scen
 def test_other_peaks_are_those_of_some_height_that_were_not_chosen() -> None:
     one, _ = read_finds(*rows(), REGIONS)
     assert one is not None
-    low = replace(one, signals=one.signals._replace(second_peak=0.1 * one.signals.peak))
+    low = replace(one, signals=one.signals._replace(second_peak=0.05 * one.signals.peak))
     half = one.signals._replace(peak=one.signals.peak / 2, second_peak=-math.inf)
     other = replace(one, signals=half, peak_xy=(7.0, 9.0))
     (second,) = other_peaks([one], one)
     assert second[:2] == one.second_xy and second.descriptor is one.second_descriptor
+    assert second.is_rival
+    faint = replace(one, signals=one.signals._replace(second_peak=0.15 * one.signals.peak))
+    assert [other.is_rival for other in other_peaks([faint], faint)] == [False]
     assert other_peaks([low], low) == ()
     (find,) = other_peaks([low, other], low)
     assert find[:2] == (7.0, 9.0) and find.descriptor is other.descriptor

@@ -64,6 +64,30 @@ def test_says_that_a_vanished_target_is_lost_and_finds_it_again(
     assert np.abs(centre(back[-1].box_xywh) - (x + 20, y + 24)).max() < 6
 
 
+def test_what_stood_beside_a_target_is_not_taken_for_it_when_it_is_gone(
+    model: DCFSTNet, scene: Scene
+) -> None:
+    """The regressor knows the twin by its place and hardly answers, until it is all there is."""
+
+    def shown(with_target: bool) -> np.ndarray:
+        frame = scene(60, 80, with_target)
+        twin = scene(60, 80)[80:128, 60:100].astype(float)
+        frame[80:128, 130:170] = 0.6 * twin + 60
+        return frame
+
+    tracker = Tracker(model, CONFIG)
+    tracker.init(shown(True), BOX)
+    for _ in range(6):
+        seen = tracker.update(shown(True))
+    assert seen.evidence is not None and seen.state is TrackState.TRACKING
+    assert 0 < seen.evidence.rival_likeness < seen.evidence.likeness - 0.1
+    for _ in range(4):
+        gone = tracker.update(shown(False))
+        assert gone.evidence is not None and gone.state is not TrackState.TRACKING
+    assert gone.evidence.likeness > 0.5  # the twin
+    assert gone.evidence.rival_likeness > gone.evidence.likeness
+
+
 def test_a_target_that_grows_is_followed_in_size(model: DCFSTNet, scene: Scene) -> None:
     tracker = Tracker(model, CONFIG)
     tracker.init(scene(100, 80), (100, 80, 40, 48))
