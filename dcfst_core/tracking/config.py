@@ -199,7 +199,7 @@ class TrackerConfig:
     looks: int = option(
         16,
         "looks of a target that are remembered, to tell it from others: the first frame's and "
-        "verified ones; 0 = none (paper)",
+        "verified ones, and as many of what stood beside it; 0 = none (paper)",
         *(0, 1000),
         live=False,
     )
