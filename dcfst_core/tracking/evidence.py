@@ -18,9 +18,14 @@ from dcfst_core.track import Evidence
 _TYPICAL_PEAK, _LEAST_PEAK = 0.8, 0.25
 _TYPICAL_LIKENESS, _LEAST_LIKENESS = 0.9, 0.3
 _TYPICAL_COLOURS, _LEAST_COLOURS = 0.95, 0.3
+_TYPICAL_FIRST, _TYPICAL_IOU, _LEAST_IOU = 0.9, 0.8, 0.3
 _USUAL_RATE, _LATELY_RATE = 0.04, 0.3
 # Whatever was known before: what has fallen below this share of the usual is not learned.
 _LEARNED_SHARE = 0.6
+# Nor what has less than this left of the target as it was given, beside what is usual.
+_LEARNED_REST = 0.45
+# So far from zero, a cosine says nothing yet.
+_COSINE_NOISE = 0.05
 # After a doubt, more is asked of the first find that is learned again: it may be a look-alike's.
 _PROVEN_SHARE = 0.75
 # Shares of the usual likeness of colours: from the first on they say nothing against a find, up to
@@ -53,11 +58,13 @@ FEATURES = (
 
 @dataclass(frozen=True)
 class Means:
-    """Running means of three kinds of evidence."""
+    """Running means of some kinds of evidence."""
 
     peak: float
     likeness: float
     colours: float = _TYPICAL_COLOURS
+    likeness_first: float = _TYPICAL_FIRST
+    predicted_iou: float = _TYPICAL_IOU
 
     @classmethod
     def start(cls, evidence: Evidence) -> Means:
@@ -66,6 +73,8 @@ class Means:
             min(evidence.peak, _TYPICAL_PEAK),
             min(evidence.likeness, _TYPICAL_LIKENESS),
             min(evidence.colour_likeness, _TYPICAL_COLOURS),
+            min(evidence.likeness_first, _TYPICAL_FIRST),
+            min(_known_iou(evidence), _TYPICAL_IOU),
         )
 
     def moved(self, evidence: Evidence, rate: float) -> Means:
@@ -74,7 +83,21 @@ class Means:
             self.peak + rate * (evidence.peak - self.peak),
             self.likeness + rate * (evidence.likeness - self.likeness),
             self.colours + rate * (evidence.colour_likeness - self.colours),
+            self.likeness_first + rate * (evidence.likeness_first - self.likeness_first),
+            self.predicted_iou + rate * (_known_iou(evidence) - self.predicted_iou),
         )
+
+    def rest(self, evidence: Evidence) -> float:
+        """How much a find has left of the target as it was given, beside what is usual: 1 = all.
+
+        That is its likeness to the first look, and the IoU that the predictor, which was fitted to
+        the first frame, sees. What covers the target slowly is like its newest looks, which have
+        some of the cover already; these two it takes away.
+        """
+        usual = max(self.likeness_first, 0.0) + _COSINE_NOISE
+        first = (evidence.likeness_first + _COSINE_NOISE) / usual
+        iou = _known_iou(evidence) / max(self.predicted_iou, _LEAST_IOU)
+        return min(max(first, 0.0), 1.0) * min(max(iou, 0.0), 1.0)
 
 
 _TYPICAL = Means(_TYPICAL_PEAK, _TYPICAL_LIKENESS)
@@ -101,6 +124,7 @@ class Usual:
             evidence.peak >= share * self.sure.peak
             and evidence.likeness >= share * self.sure.likeness
             and evidence.colour_likeness >= share * self.sure.colours
+            and self.sure.rest(evidence) >= _LEARNED_REST
         )
 
     def after(self, evidence: Evidence, seen: bool, sure: bool) -> Usual:
@@ -120,13 +144,12 @@ def features(evidence: Evidence, usual: Usual) -> tuple[float, ...]:
     slow, fast = usual.sure or _TYPICAL, usual.lately or _TYPICAL
     peak = min(max(evidence.peak, 0.0), 1.5)
     rival = min(max(evidence.second_peak, 0.0) / max(peak, 0.05), 2.0)
-    iou = 0.7 if math.isnan(evidence.predicted_iou) else evidence.predicted_iou
     return (
         peak,
         _fall(peak, max(slow.peak, _LEAST_PEAK)),
         _fall(peak, max(fast.peak, _LEAST_PEAK)),
         rival,
-        iou,
+        _known_iou(evidence),
         math.log(evidence.box_spread + 0.01),
         evidence.likeness_first,
         _fall(evidence.likeness, max(slow.likeness, _LEAST_LIKENESS)),
@@ -175,6 +198,11 @@ def _colour_doubt(evidence: Evidence, usual: Usual) -> float:
     slow = usual.sure or _TYPICAL
     share = evidence.colour_likeness / max(slow.colours, _LEAST_COLOURS)
     return min(max((_OWN_COLOURS - share) / (_OWN_COLOURS - _OTHER_COLOURS), 0.0), 1.0)
+
+
+def _known_iou(evidence: Evidence) -> float:
+    """The predicted IoU; what is common where none is predicted."""
+    return 0.7 if math.isnan(evidence.predicted_iou) else evidence.predicted_iou
 
 
 def _fall(value: float, usual: float) -> float:

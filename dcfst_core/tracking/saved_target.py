@@ -228,7 +228,9 @@ def _kept(rows: Rows) -> Rows:
 def _means(given: dict[str, Any] | None) -> Means | None:
     if given is None:
         return None
-    means = Means(*(float(given[spec.name]) for spec in fields(Means)))
+    # A file of an earlier version may lack some, of which what is typical will do.
+    known = [spec.name for spec in fields(Means) if spec.name in given]
+    means = Means(**{name: float(given[name]) for name in known})
     if not all(map(math.isfinite, astuple(means))):
         raise ValueError(f"usual values {given}")
     return means

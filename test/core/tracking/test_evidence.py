@@ -153,6 +153,39 @@ def test_what_has_fallen_is_not_to_be_learned(
     assert Usual(lately=Means(0.8, 0.9)).allows(find)
 
 
+@pytest.mark.parametrize(
+    ("first", "iou", "allowed"),
+    [
+        (0.5, 0.8, True),
+        (0.5, 0.4, True),  # half of the one
+        (0.23, 0.8, True),  # half of the other
+        (0.23, 0.6, False),  # both
+        (0.15, 0.8, False),
+        (0.5, 0.3, False),
+        (0.15, math.nan, False),
+        (0.9, math.nan, True),
+    ],
+)
+def test_what_has_little_left_of_the_first_frame_is_not_to_be_learned(
+    evidence: Make, first: float, iou: float, allowed: bool
+) -> None:
+    """A cover that came slowly is as usual in all else: it was learned bit by bit."""
+    usual = Usual(sure=Means(0.8, 0.9, 0.95, likeness_first=0.5, predicted_iou=0.8))
+    assert usual.allows(evidence(likeness_first=first, predicted_iou=iou)) is allowed
+
+
+def test_a_target_that_is_unlike_its_first_look_for_long_is_learned_all_the_same(
+    evidence: Make,
+) -> None:
+    usual = Usual(sure=Means(0.8, 0.9, 0.95, likeness_first=0.02, predicted_iou=0.8))
+    assert usual.allows(evidence(likeness_first=0.0))
+    find = evidence(likeness_first=0.3, predicted_iou=0.6)
+    after = usual.after(find, seen=True, sure=True).sure
+    assert after is not None
+    assert after.likeness_first == pytest.approx(0.02 + 0.04 * 0.28)
+    assert after.predicted_iou == pytest.approx(0.8 - 0.04 * 0.2)
+
+
 @pytest.mark.parametrize("name", ["peak", "likeness", "colour_likeness"])
 def test_after_a_doubt_more_is_asked_of_what_is_learned_again(evidence: Make, name: str) -> None:
     usual = Usual(Means(0.8, 0.8, 0.8), Means(0.8, 0.8, 0.8))

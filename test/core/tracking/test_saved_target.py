@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -76,6 +77,21 @@ def test_what_is_usual_comes_back_whether_it_is_known_or_not(
 ) -> None:
     write_target(replace(tracker.saved_target("cup"), usual=usual), tmp_path / "cup.target")
     assert read_target(tmp_path / "cup.target").usual == usual
+
+
+def test_what_an_earlier_version_did_not_know_of_the_usual_is_typical(
+    tracker: Tracker, tmp_path: Path
+) -> None:
+    path = tmp_path / "cup.target"
+    usual = Usual(Means(0.7, 0.8, 0.9, 0.6, 0.7), None)
+    write_target(replace(tracker.saved_target("cup"), usual=usual), path)
+    with safe_open(str(path), "pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    old = json.loads(metadata["usual"])
+    del old["sure"]["likeness_first"], old["sure"]["predicted_iou"]
+    save_file(tensors, str(path), {**metadata, "usual": json.dumps(old)})
+    assert read_target(path).usual == Usual(Means(0.7, 0.8, 0.9), None)
 
 
 def test_a_loaded_target_is_weighed_by_what_was_usual_for_it(
