@@ -36,7 +36,7 @@ _RIVAL_ODDS, _COLOUR_ODDS, _OTHER_ODDS = -2.5, -3.0, -3.0
 # What is more like something that stood beside the target than like itself, by more than this
 # where the target should be, or less than that much more like itself elsewhere, begins to be
 # doubted; the whole doubt is so much below.
-_MARGIN_THERE, _MARGIN_ELSEWHERE, _MARGIN_WIDTH = -0.1, 0.1, 0.2
+_MARGIN_THERE, _MARGIN_ELSEWHERE, _MARGIN_WIDTH = -0.15, 0.05, 0.25
 # A find this far from where the target should be (see `Evidence.distance`) is elsewhere.
 _AWAY = 0.5
 
