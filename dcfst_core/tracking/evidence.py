@@ -33,9 +33,9 @@ _PROVEN_SHARE = 0.75
 _OWN_COLOURS, _OTHER_COLOURS = 0.8, 0.65
 # About the logarithm of how much oftener each is so of wrong finds, all features being equal.
 _RIVAL_ODDS, _COLOUR_ODDS, _OTHER_ODDS = -2.5, -3.0, -3.0
-# What is more like something that stood beside the target than like itself, by more than this
-# where the target should be, or less than that much more like itself elsewhere, begins to be
-# doubted; the whole doubt is so much below.
+# The margin of a find is how much more it is like the target than like anything that stood beside
+# it. It is doubted below the first one where the target should be, below the second elsewhere, and
+# wholly so much lower.
 _MARGIN_THERE, _MARGIN_ELSEWHERE, _MARGIN_WIDTH = -0.15, 0.05, 0.25
 # A find this far from where the target should be (see `Evidence.distance`) is elsewhere.
 _AWAY = 0.5
