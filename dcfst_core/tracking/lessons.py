@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from dcfst_core.boxes import BoxXYWH
 from dcfst_core.track import Evidence
 from dcfst_core.tracking.config import TrackerConfig
-from dcfst_core.tracking.finds import Find
+from dcfst_core.tracking.finds import Find, Other
+from dcfst_core.tracking.looks import LookBook
+from dcfst_core.tracking.rivals import is_apart
 from dcfst_core.tracking.target import Target
 
 
@@ -57,3 +59,18 @@ def due_lessons(lessons: Sequence[Lesson], targets: int, config: TrackerConfig) 
     ]
     others.sort(key=lambda lesson: -lesson.target.model.frames_since_update)
     return urgent + others[: math.ceil(targets / interval)]
+
+
+def with_look(lesson: Lesson) -> LookBook | None:
+    """The target's looks with that of the lesson's find."""
+    looks, descriptor = lesson.target.looks, lesson.find.descriptor
+    return looks if looks is None or descriptor is None else looks.with_look(descriptor)
+
+
+def with_others(target: Target, find: Find, others: Sequence[Other]) -> LookBook | None:
+    """The target's looks with those of what answers beside it in a frame in which it was found."""
+    looks = target.looks
+    for x, y, descriptor, _ in others:
+        if descriptor is not None and is_apart((x, y), find.peak_xy, target.motion.size):
+            looks = looks and looks.with_other(descriptor)
+    return looks

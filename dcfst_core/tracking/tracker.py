@@ -26,11 +26,10 @@ from dcfst_core.track import Track, TrackState
 from dcfst_core.tracking.colours import learned
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.learning import Learner
-from dcfst_core.tracking.lessons import Lesson, due_lessons, has_rival
+from dcfst_core.tracking.lessons import Lesson, due_lessons, has_rival, with_look, with_others
 from dcfst_core.tracking.localisation import Localiser
 from dcfst_core.tracking.move import next_box, next_shape
 from dcfst_core.tracking.patch import check_frame, upload_frame
-from dcfst_core.tracking.rivals import is_apart
 from dcfst_core.tracking.saved_target import (
     SavedTarget,
     capture,
@@ -235,11 +234,7 @@ class Tracker:
             )
 
     def _move(
-        self,
-        target: Target,
-        plan: Plan,
-        sighting: Sighting,
-        frame_size: tuple[int, int],
+        self, target: Target, plan: Plan, sighting: Sighting, frame_size: tuple[int, int]
     ) -> None:
         """Write what one frame says of a target's place, shape and state."""
         config = self._config
@@ -250,14 +245,11 @@ class Tracker:
         if find is not None and self.keep_score_maps:
             target.score_map = find.score_map(self._grid)
         seen = target.state is TrackState.TRACKING
-        found_xy = None if find is None else find.peak_xy
         places = [(other.x, other.y) for other in others if other.is_rival]
-        size = target.motion.size
-        target.rivals = target.rivals.after(places, found_xy, seen, size)
-        if seen and verdict.belief.presence >= config.learning_threshold:
-            for x, y, descriptor, _ in others:
-                if target.looks and descriptor is not None and is_apart((x, y), found_xy, size):
-                    target.looks = target.looks.with_other(descriptor)
+        found_xy = None if find is None else find.peak_xy
+        target.rivals = target.rivals.after(places, found_xy, seen, target.motion.size)
+        if find is not None and seen and target.belief.presence >= config.learning_threshold:
+            target.looks = with_others(target, find, others)
         target.shape = next_shape(target.shape, find if seen else None, config)
         if find is not None and verdict.follow:
             target.box_xywh = next_box(target.shape, target.state, plan, find, frame_size, config)
@@ -287,9 +279,7 @@ class Tracker:
         """Let models learn and write what came of it."""
         failed = self._learner.learn(image, targets, lessons)
         for lesson in lessons:
-            target, descriptor = lesson.target, lesson.find.descriptor
-            if target.looks is not None and descriptor is not None:
-                target.looks = target.looks.with_look(descriptor)
+            lesson.target.looks = with_look(lesson)
         for target in targets:
             if target.target_id in failed:
                 _give_up_model(target, failed[target.target_id])
