@@ -19,7 +19,6 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.srv import GetParameters
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from vision_msgs.msg import Detection2D, Detection2DArray
 
@@ -36,7 +35,7 @@ from dcfst_ros.image_input import ImageInput
 from dcfst_ros.parameters import NodeSettings
 from dcfst_ros.plain_parameters import declare
 from dcfst_ros.qos import state_qos
-from dcfst_ros.runner import run_node
+from dcfst_ros.runner import make_executor, run_node
 
 WINDOW = "dcfst: drag a box"
 # Key codes of OpenCV's windows: X11 keysyms (Qt and GTK), Windows, macOS.
@@ -224,8 +223,7 @@ def show(node: BoxSelectNode) -> None:
     cv2.namedWindow(WINDOW, flags)
     cv2.setMouseCallback(WINDOW, lambda event, x, y, *_: node.mouse(event, x, y))
     size: tuple[int, ...] = ()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
+    executor = make_executor(node)
     while rclpy.ok():
         executor.spin_once(timeout_sec=0.01)
         for _ in range(CALLBACKS_PER_PICTURE):

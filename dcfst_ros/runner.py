@@ -19,6 +19,9 @@ from dcfst_ros.interrupts import restore_signals
 # What rclpy says when there is no memory for the Python object of a message.
 _NOT_TAKEN = "Unable to convert call argument"
 SomeNode = TypeVar("SomeNode", bound=Node)
+# Kept to the end of the process: on a signal a thread of rclpy wakes every executor, and may be at
+# it still when the loop has ended. One that is freed meanwhile is a segmentation fault.
+_executors: list[SingleThreadedExecutor] = []
 
 
 @contextmanager
@@ -66,10 +69,17 @@ def run_node(
     return code
 
 
+def make_executor(node: Node) -> SingleThreadedExecutor:
+    """An executor with this node, for the rest of the process."""
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    _executors.append(executor)
+    return executor
+
+
 def spin(node: Node) -> None:
     """Spin a node until ROS is shut down."""
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
+    executor = make_executor(node)
     while rclpy.ok():
         try:
             # Not for ever: a signal just before a wait may go unnoticed by it.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,11 @@ pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 pytestmark = pytest.mark.ros
 
+import rclpy  # noqa: E402
 from node_process import NodeProcess  # noqa: E402
 from ros_bench import Bench, scene  # noqa: E402
+
+from dcfst_ros.runner import make_executor  # noqa: E402
 
 # The bar is 2 s; the rest is for a machine on which everything waits.
 MOST_S = 4.0
@@ -74,3 +79,12 @@ def test_a_signal_ends_a_node_that_tracks_nothing_cleanly(
         )
     assert node.stop(with_signal) == 0
     assert "Traceback" not in node.log
+
+
+def test_an_executor_outlives_the_loop_that_used_it(bench: Bench) -> None:
+    """On a signal a thread of rclpy wakes it, maybe after the loop: freed, it crashed."""
+    node = rclpy.create_node("short", context=bench.context)
+    kept = weakref.ref(make_executor(node))
+    node.destroy_node()
+    gc.collect()
+    assert kept() is not None
