@@ -40,14 +40,14 @@ class Evidence:
     likeness: float
     """Greatest cosine to all verified looks; 1 if none are remembered."""
     distance: float
-    """From where the target should be, in target sizes plus twice what it is wont to move in a
-    frame: far for a slow target is near for a fast one."""
+    """From where the target should be, in target sizes plus twice what it is wont to move in the
+    frames since it was seen, as of a random walk: far for a slow target is near for a fast one."""
     size_change: float
     """Absolute change of the log size against the one followed."""
     aspect_change: float
     """Absolute change of the log aspect ratio against the one followed."""
     rival_likeness: float = 0.0
-    """Greatest cosine to what looked like the target beside it; 0 if nothing did."""
+    """Greatest cosine to what answered beside the target; 0 if nothing did."""
     rival_nearness: float = 0.0
     """1 where something stands that looked like the target beside it, 0 far from all of them."""
     colour_likeness: float = 1.0
