@@ -11,7 +11,8 @@ from decimal import Decimal
 from dcfst_core.media.frames import VideoError
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_SCIENTIFIC = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?[eE][+-]?\d+)(?![\w.])", re.ASCII)
+# Exponents of two digits: written out, a greater one is no time, but may be gigabytes of zeros.
+_SCIENTIFIC = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?[eE][+-]?0*\d{1,2})(?![\w.])", re.ASCII)
 _HALF_DAY = re.compile(
     r"(?<!\d)(?P<hour>\d{1,2})(?P<rest>[.:_\-h ]?\d{2}(?:[.:_\-m ]?\d{2})?(?:\.\d+)?)"
     r"\s*[-_]?(?P<half>[AaPp])\.?[Mm]\b\.?"

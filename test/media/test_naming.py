@@ -11,6 +11,7 @@ import pytest
 
 from dcfst_core.errors import FrameError
 from dcfst_core.media.folders import list_images
+from dcfst_core.media.name_times import plain_times
 from dcfst_core.media.naming import natural_key
 from dcfst_core.media.video import VideoError, open_frames
 
@@ -155,3 +156,9 @@ def test_a_folder_without_images_says_what_it_holds(tmp_path: Path) -> None:
 def test_natural_keys_compare_whatever_the_digits() -> None:
     assert sorted(["a10", "a9", "a²", "a١"], key=natural_key)[-1] == "a²"
     assert natural_key("frame2") < natural_key("frame10")
+
+
+def test_no_exponent_in_a_name_is_written_out_to_gigabytes() -> None:
+    """Found by fuzzing: such a name took a minute, or all memory."""
+    names = ["15594E558189169", "0E1000000001000000000", "7e-404923704", "1.7e+009"]
+    assert plain_times(names) == [*names[:3], "1700000000"]
