@@ -9,7 +9,7 @@ counts by its factor, so the relative features are logarithms; above the usual i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from dcfst_core.track import Evidence
 
@@ -69,23 +69,12 @@ class Means:
     @classmethod
     def start(cls, evidence: Evidence) -> Means:
         """Of the first frame that is seen: no more than what is typical."""
-        return cls(
-            min(evidence.peak, _TYPICAL_PEAK),
-            min(evidence.likeness, _TYPICAL_LIKENESS),
-            min(evidence.colour_likeness, _TYPICAL_COLOURS),
-            min(evidence.likeness_first, _TYPICAL_FIRST),
-            min(_known_iou(evidence), _TYPICAL_IOU),
-        )
+        return cls(*map(min, _measured(evidence), astuple(_TYPICAL)))
 
     def moved(self, evidence: Evidence, rate: float) -> Means:
         """The means after one more frame."""
-        return Means(
-            self.peak + rate * (evidence.peak - self.peak),
-            self.likeness + rate * (evidence.likeness - self.likeness),
-            self.colours + rate * (evidence.colour_likeness - self.colours),
-            self.likeness_first + rate * (evidence.likeness_first - self.likeness_first),
-            self.predicted_iou + rate * (_known_iou(evidence) - self.predicted_iou),
-        )
+        pairs = zip(astuple(self), _measured(evidence), strict=True)
+        return Means(*(mean + rate * (value - mean) for mean, value in pairs))
 
     def rest(self, evidence: Evidence) -> float:
         """How much a find has left of the target as it was given, beside what is usual: 1 = all.
@@ -97,7 +86,7 @@ class Means:
         usual = max(self.likeness_first, 0.0) + _COSINE_NOISE
         first = (evidence.likeness_first + _COSINE_NOISE) / usual
         iou = _known_iou(evidence) / max(self.predicted_iou, _LEAST_IOU)
-        return min(max(first, 0.0), 1.0) * min(max(iou, 0.0), 1.0)
+        return _clipped(first) * _clipped(iou)
 
 
 _TYPICAL = Means(_TYPICAL_PEAK, _TYPICAL_LIKENESS)
@@ -185,7 +174,7 @@ def _other_doubt(evidence: Evidence) -> float:
     """How surely a find looks like what stood beside the target, and not like it, in [0, 1]."""
     margin = evidence.likeness - evidence.rival_likeness
     least = _MARGIN_THERE + (_MARGIN_ELSEWHERE - _MARGIN_THERE) * _elsewhere(evidence)
-    return min(max((least - margin) / _MARGIN_WIDTH, 0.0), 1.0)
+    return _clipped((least - margin) / _MARGIN_WIDTH)
 
 
 def _elsewhere(evidence: Evidence) -> float:
@@ -197,7 +186,23 @@ def _colour_doubt(evidence: Evidence, usual: Usual) -> float:
     """How surely a find has not the target's colours, in [0, 1]."""
     slow = usual.sure or _TYPICAL
     share = evidence.colour_likeness / max(slow.colours, _LEAST_COLOURS)
-    return min(max((_OWN_COLOURS - share) / (_OWN_COLOURS - _OTHER_COLOURS), 0.0), 1.0)
+    return _clipped((_OWN_COLOURS - share) / (_OWN_COLOURS - _OTHER_COLOURS))
+
+
+def _measured(evidence: Evidence) -> tuple[float, ...]:
+    """What there are `Means` of, in the order of its fields."""
+    return (
+        evidence.peak,
+        evidence.likeness,
+        evidence.colour_likeness,
+        evidence.likeness_first,
+        _known_iou(evidence),
+    )
+
+
+def _clipped(value: float) -> float:
+    """The value, in [0, 1]."""
+    return min(max(value, 0.0), 1.0)
 
 
 def _known_iou(evidence: Evidence) -> float:

@@ -70,7 +70,9 @@ def with_look(lesson: Lesson) -> LookBook | None:
 def with_others(target: Target, find: Find, others: Sequence[Other]) -> LookBook | None:
     """The target's looks with those of what answers beside it in a frame in which it was found."""
     looks = target.looks
+    if looks is None:
+        return None
     for x, y, descriptor, _ in others:
         if descriptor is not None and is_apart((x, y), find.peak_xy, target.motion.size):
-            looks = looks and looks.with_other(descriptor)
+            looks = looks.with_other(descriptor)
     return looks

@@ -74,7 +74,7 @@ def capture(target: Target, print_of_settings: str) -> SavedTarget:
         raise TargetError("expected memory = gram, whose sums can be saved; got average")
     book = target.looks
     if book is not None:
-        book = LookBook(_kept(book.looks), book.taken)
+        book = replace(book, looks=_kept(book.looks))
     return SavedTarget(
         target.target_id,
         target.last_seen_box_xywh[2:],
