@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from vision_msgs.msg import Detection2D
 from dcfst_core import Tracker, TrackState, choose_device
 from dcfst_core.errors import BoxError, DCFSTError
 from dcfst_core.inference.int8 import check_int8
+from dcfst_core.inference.machine import give_back_freed_memory
 from dcfst_core.media.image_messages import stamp_to_ns
 from dcfst_core.network.checkpoint import load_model
 from dcfst_core.tracking.tracker import DEFAULT_TARGET_ID
@@ -152,15 +152,14 @@ class TrackerNode(ParameterNode):
                 raise RuntimeError(f"the tracking thread did not end within {STOP_S:.0f} s")
             self._publish_heartbeat(ended=True)
             self.session = None
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        give_back_freed_memory()
 
     def _forget(self) -> None:
         self._model = None
         if self._outputs is not None:
             self._outputs.destroy()
             self._outputs = None
+        give_back_freed_memory()
 
     # -- topics and services ---------------------------------------------------------------------
 

@@ -1,9 +1,12 @@
-"""What a measurement was made on: processor, GPU, memory, versions."""
+"""The machine: processor, GPU, memory, versions; and giving memory back to it."""
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import platform
+import sys
 from pathlib import Path
 
 import cv2
@@ -47,6 +50,21 @@ def resident_memory_mib() -> tuple[float, float]:
     fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
     now, peak = (float(fields[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
     return now, peak
+
+
+def give_back_freed_memory() -> None:
+    """Hand what was freed to the system and to the GPU's driver, instead of keeping it for later.
+
+    A process that drops a network otherwise stays up to 120 MB larger than it has to be: glibc
+    keeps freed pages of each thread's arena. Takes milliseconds; not for every frame.
+    """
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):  # musl has none
+            libc.malloc_trim(0)
 
 
 def has_fast_bfloat16(facts: dict[str, str] | None = None) -> bool:

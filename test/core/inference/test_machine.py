@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import platform
+import sys
 
 import pytest
 
-from dcfst_core.inference.machine import describe_machine, has_fast_bfloat16, has_fast_int8
+from dcfst_core.inference.machine import (
+    describe_machine,
+    give_back_freed_memory,
+    has_fast_bfloat16,
+    has_fast_int8,
+    resident_memory_mib,
+)
 
 
 @pytest.mark.parametrize(
@@ -42,3 +49,14 @@ def test_the_processor_is_named() -> None:
 )
 def test_bytes_are_fast_with_the_instructions_alone(flags: str, fast: bool) -> None:
     assert has_fast_int8({"flags": flags}) is fast
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_freed_memory_is_given_back_to_the_system() -> None:
+    held = [bytearray(100_000) for _ in range(2000)]  # below glibc's threshold for mapping: heap
+    end_of_heap = bytearray(100_000)
+    full_mib, _ = resident_memory_mib()
+    held.clear()
+    give_back_freed_memory()
+    assert resident_memory_mib()[0] < full_mib - 150
+    assert len(end_of_heap) == 100_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import json
 import sys
 import time
@@ -14,7 +13,11 @@ from typing import Any
 
 import torch
 
-from dcfst_core.inference.machine import describe_machine, resident_memory_mib
+from dcfst_core.inference.machine import (
+    describe_machine,
+    give_back_freed_memory,
+    resident_memory_mib,
+)
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _M_MMAP_THRESHOLD = -3
@@ -41,8 +44,7 @@ def measure(work: Callable[[], object], device: torch.device, repeats: int = 3) 
     clock = time.process_time if on_cpu and torch.get_num_threads() == 1 else time.perf_counter
     seconds, peaks = [], []
     for _ in range(1 + repeats):
-        gc.collect()
-        _give_back_freed_memory()
+        _keep_nothing_freed()
         before = _begin(device)
         start_s = clock()
         work()
@@ -91,7 +93,7 @@ def _peak(device: torch.device) -> float:
     return resident_memory_mib()[1]
 
 
-def _give_back_freed_memory() -> None:
+def _keep_nothing_freed() -> None:
     """Let glibc keep nothing of what tensors freed, or the work would seem to need nothing.
 
     Every time: what fits into a hole of the heap is not mapped anew, whatever the threshold.
@@ -100,4 +102,4 @@ def _give_back_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         if hasattr(libc, "mallopt"):
             libc.mallopt(_M_MMAP_THRESHOLD, 2**18)
-            libc.malloc_trim(0)
+    give_back_freed_memory()
