@@ -78,7 +78,8 @@ class Track:
     """Probability in [0, 1] that what was found is the target, however good its box: the state
     follows from it by `tracking_threshold` and `lost_threshold`."""
     last_seen_box_xywh: BoxXYWH | None = field(default=None, compare=False)
-    """The box of the last frame in which the state was TRACKING, this one included."""
+    """The box of the last frame in which the state was TRACKING, this one included; where the
+    camera has moved since, moved on with the scene."""
     evidence: Evidence | None = field(default=None, compare=False)
     """What the score was made of; None in the frame in which the target was given."""
     score_map: ScoreMap | None = field(default=None, compare=False, repr=False)

@@ -42,6 +42,9 @@ class TrackerConfig:
         0.1,
         1000.0,
     )
+    camera_motion: bool = option(
+        True, "look where the target is if it moved in the image as the scene did (paper: no)"
+    )
     look_around: bool = option(
         True,
         "who is not where it should be is looked for again in the frame, twice as far around",

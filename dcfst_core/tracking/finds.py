@@ -19,7 +19,6 @@ from dcfst_core.tracking.looks import Likeness
 from dcfst_core.tracking.patch import SearchRegion
 from dcfst_core.tracking.peaks import Peaks
 from dcfst_core.tracking.refinement import Refined
-from dcfst_core.tracking.search import Plan
 from dcfst_core.tracking.target import Target
 
 # What answers by less than the first share of the target's peak is not taken for it while it is
@@ -152,15 +151,15 @@ def _held(row: Tensor) -> Tensor | None:
     return row if row.shape[1] else None
 
 
-def weigh(find: Find, plan: Plan, target: Target) -> Evidence:
+def weigh(find: Find, target: Target) -> Evidence:
     """The evidence of a find: what the network says, and how it fits what is known."""
     x, y, w, h = find.box_xywh
-    dx, dy = x + w / 2 - plan.expected_xy[0], y + h / 2 - plan.expected_xy[1]
+    away = target.motion.away(x + w / 2, y + h / 2)
     wider = math.log(w) - target.shape.log_width
     taller = math.log(h) - target.shape.log_height
     return Evidence(
         **find.signals._asdict(),
-        distance=math.hypot(dx, dy) / target.motion.scale,
+        distance=away / target.motion.scale,
         size_change=abs(wider + taller) / 2,
         aspect_change=abs(wider - taller),
         rival_nearness=target.rivals.nearness(*find.peak_xy, target.motion.size),

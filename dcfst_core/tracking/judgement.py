@@ -34,8 +34,9 @@ _FOLLOWED_ODDS = {
     TrackState.UNCERTAIN: -4.0,
     TrackState.LOST: -1.5,
 }
-# Presence from which an awaited target is taken for found: nothing but its looks speaks for it.
-_AWAITED_THRESHOLD = 0.8
+# Presence from which a target is taken for found though little but what is weighed speaks for it:
+# an awaited one, or a lost one whose find is not as usual.
+_FOUND_THRESHOLD = 0.8
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,10 @@ def judge(
     prior = predicted(before.presence, config.vanishing, config.returning)
     presence = _sigmoid(odds + verifier.carry * _logit(prior))
     enough = config.tracking_threshold
-    if before.awaited:
-        enough = max(enough, _AWAITED_THRESHOLD)
+    lost = before.state is TrackState.LOST
+    proven = evidence is not None and before.usual.allows(evidence)
+    if before.awaited or (lost and not proven):
+        enough = max(enough, _FOUND_THRESHOLD)
     seen = presence >= enough
     doubted = 0 if seen else before.doubted + 1
     state = _next_state(before.state, presence, seen, doubted, config)
@@ -126,6 +129,14 @@ def may_learn(
     """Whether a find is the target for sure, also by itself: `usual` is what it was before."""
     seen = state is TrackState.TRACKING and presence >= config.learning_threshold
     return seen and usual.allows(evidence)
+
+
+def is_sure(belief: Belief, config: TrackerConfig) -> bool:
+    """Whether the target was seen beyond doubt: its place counts, and what stands beside it."""
+    if not config.judgement:
+        return True
+    seen = belief.state is TrackState.TRACKING
+    return seen and belief.presence >= config.learning_threshold
 
 
 def predicted(probability: float, vanishing: float, returning: float) -> float:

@@ -1,15 +1,25 @@
-"""Where a target's box goes, and what becomes of its shape: one frame's find, filtered."""
+"""Where a target's box goes, and what becomes of its shape and rivals, after one frame's find."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dcfst_core.boxes import BoxXYWH, clip_box
 from dcfst_core.track import TrackState
+from dcfst_core.tracking.camera import Scene
 from dcfst_core.tracking.config import TrackerConfig
-from dcfst_core.tracking.finds import Find
+from dcfst_core.tracking.finds import Find, Other
+from dcfst_core.tracking.rivals import Rivals
 from dcfst_core.tracking.search import Plan
 from dcfst_core.tracking.shape import Shape, measurement_noise
+from dcfst_core.tracking.target import Target
+
+# Pixels of a box that stay inside the image.
+_MARGIN = 2.0
 
 
 def next_shape(shape: Shape, find: Find | None, config: TrackerConfig) -> Shape:
@@ -46,7 +56,7 @@ def next_box(
     width, height = frame_size
     w, h = min(max(w, 2.0), 2.0 * width), min(max(h, 2.0), 2.0 * height)
     box = (centre_x - w / 2, centre_y - h / 2, w, h)
-    return clip_box(box, width, height, margin=2.0)
+    return clip_box(box, width, height, _MARGIN)
 
 
 def _noise(find: Find, config: TrackerConfig) -> float:
@@ -55,3 +65,37 @@ def _noise(find: Find, config: TrackerConfig) -> float:
     return measurement_noise(
         config.size_noise, find.signals.box_spread, 1.0 if math.isnan(iou) else iou
     )
+
+
+def next_rivals(
+    target: Target, find: Find | None, others: Sequence[Other], surely: bool
+) -> Rivals:
+    """The target's rivals after a frame with this find and these others, by their places.
+
+    `surely`: whether the find is the target for sure.
+    """
+    places = [(other.x, other.y) for other in others if other.is_rival]
+    found_xy = None if find is None else find.peak_xy
+    return target.rivals.after(places, found_xy, surely, target.motion.size)
+
+
+def follow_camera(
+    targets: Sequence[Target], frame_rgb: NDArray[np.uint8], config: TrackerConfig
+) -> None:
+    """Write where targets are if nothing but the camera has moved since they were looked for."""
+    height, width = frame_rgb.shape[:2]
+    scene = Scene.of(frame_rgb) if config.camera_motion else None
+    shifts: dict[Scene, tuple[float, float] | None] = {}
+    for target in targets:
+        before, target.scene = target.scene, scene
+        if before is None or scene is None or target.belief.awaited:
+            continue
+        if before not in shifts:
+            shifts[before] = scene.shift_from(before)
+        target.motion = target.motion.carried(shifts[before])
+        dx, dy = (target.motion.share * shift for shift in shifts[before] or (0.0, 0.0))
+        target.rivals = target.rivals.carried(dx, dy)
+        x, y, w, h = target.box_xywh
+        target.box_xywh = clip_box((x + dx, y + dy, w, h), width, height, _MARGIN)
+        x, y, w, h = target.last_seen_box_xywh
+        target.last_seen_box_xywh = clip_box((x + dx, y + dy, w, h), width, height, _MARGIN)

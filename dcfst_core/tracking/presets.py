@@ -17,6 +17,7 @@ _PLAIN: dict[str, Any] = {
     "num_proposals": 10,
     "proposal_size_jitter": 0.25,
     "judgement": False,
+    "camera_motion": False,
     "look_around": False,
     "size_return": 0.0,
     "looks": 0,

@@ -46,6 +46,11 @@ class Rivals(NamedTuple):
         nearest = min((math.hypot(x - r.x, y - r.y) for r in self.places), default=math.inf)
         return math.exp(-0.5 * (nearest / (_WIDTH * size)) ** 2)
 
+    def carried(self, dx: float, dy: float) -> Rivals:
+        """The rivals after what they stand in was moved in the image, px."""
+        moved = [rival._replace(x=rival.x + dx, y=rival.y + dy) for rival in self.places]
+        return Rivals(tuple(moved))
+
     def after(
         self,
         others: Sequence[tuple[float, float]],

@@ -46,8 +46,8 @@ def sight(
     """Look for all targets in `image` (3, H, W), and again for those that were missed."""
     finds = localiser.find(image, targets, plans)
     sightings = [
-        _decide(target, plan, candidates, verifier, config)
-        for target, plan, candidates in zip(targets, plans, finds, strict=True)
+        _decide(target, candidates, verifier, config)
+        for target, candidates in zip(targets, finds, strict=True)
     ]
     missed = [
         index
@@ -60,7 +60,7 @@ def sight(
         more = localiser.find(image, leapt, around)
         for index, further in zip(missed, more, strict=True):
             candidates = [*finds[index], *further]
-            sightings[index] = _decide(targets[index], plans[index], candidates, verifier, config)
+            sightings[index] = _decide(targets[index], candidates, verifier, config)
     return sightings
 
 
@@ -72,12 +72,11 @@ def _may_have_leapt(target: Target, sighting: Sighting) -> bool:
 
 def _decide(
     target: Target,
-    plan: Plan,
     candidates: Sequence[Find],
     verifier: Verifier,
     config: TrackerConfig,
 ) -> Sighting:
-    weighed = [weigh(find, plan, target) for find in candidates]
+    weighed = [weigh(find, target) for find in candidates]
     choice = choose(weighed, target.belief, verifier)
     verdict = judge(target.belief, choice, verifier, config)
     if choice is None:

@@ -12,6 +12,7 @@ from dcfst_core.errors import TargetError
 from dcfst_core.inference.iou_field import Guide
 from dcfst_core.network.embedding import Features, RegressorKernel
 from dcfst_core.track import Evidence, ScoreMap, Track, TrackState
+from dcfst_core.tracking.camera import Scene
 from dcfst_core.tracking.judgement import Belief
 from dcfst_core.tracking.looks import LookBook
 from dcfst_core.tracking.memory import SampleMemory
@@ -69,6 +70,8 @@ class Target:
     shape: Shape
     belief: Belief
     last_seen_box_xywh: BoxXYWH
+    scene: Scene | None = None
+    """Of the last frame in which it was looked for; None where the camera is not watched."""
     rivals: Rivals = field(default_factory=Rivals)
     """What looks like it and is not."""
     evidence: Evidence | None = None

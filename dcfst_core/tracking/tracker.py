@@ -1,7 +1,8 @@
 """The tracker: `init` on a box, `update` on every following frame; any number of targets.
 
-A frame's way: plan (where to look) -> search (scores) -> examine (boxes, evidence) -> choose (one
-find a target) -> judge (state, permissions) -> look around, if it was missed -> move -> learn.
+A frame's way: camera (what moved with it) -> plan (where to look) -> search (scores) -> examine
+(boxes, evidence) -> choose (one find a target) -> judge (state, permissions) -> look around, if it
+was missed -> move -> learn.
 Targets are written only here.
 """
 
@@ -23,12 +24,14 @@ from dcfst_core.inference.timing import StageTimer
 from dcfst_core.network.model import DCFSTNet
 from dcfst_core.network.samples import SampleGrid
 from dcfst_core.track import Track, TrackState
+from dcfst_core.tracking.camera import Scene
 from dcfst_core.tracking.colours import learned
 from dcfst_core.tracking.config import TrackerConfig
+from dcfst_core.tracking.judgement import is_sure
 from dcfst_core.tracking.learning import Learner
 from dcfst_core.tracking.lessons import Lesson, due_lessons, has_rival, with_look, with_others
 from dcfst_core.tracking.localisation import Localiser
-from dcfst_core.tracking.move import next_box, next_shape
+from dcfst_core.tracking.move import follow_camera, next_box, next_rivals, next_shape
 from dcfst_core.tracking.patch import check_frame, upload_frame
 from dcfst_core.tracking.saved_target import (
     SavedTarget,
@@ -174,6 +177,7 @@ class Tracker:
         self._frame_size = (width, height)
         image = upload_frame(frame, self.device)
         target = self._learner.start(image, box, target_id)
+        target.scene = Scene.of(frame) if self._config.camera_motion else None
         self._targets[target_id] = target
         return target.track
 
@@ -210,6 +214,8 @@ class Tracker:
         with self.timer("upload"):
             image = upload_frame(frame, self.device)
         config = self._config
+        with self.timer("camera"):
+            follow_camera(targets, frame, config)
         plans = [make_plan(target, width, height, self._grid, config) for target in targets]
         sightings = sight(
             image, targets, plans, self._localiser, self.verifier, self._grid, config
@@ -241,14 +247,12 @@ class Tracker:
         find, evidence, verdict, others = sighting
         was_lost = target.state is TrackState.LOST
         target.belief, target.evidence = verdict.belief, evidence
-        target.score_map = None
-        if find is not None and self.keep_score_maps:
-            target.score_map = find.score_map(self._grid)
+        shown = find if self.keep_score_maps else None
+        target.score_map = None if shown is None else shown.score_map(self._grid)
         seen = target.state is TrackState.TRACKING
-        places = [(other.x, other.y) for other in others if other.is_rival]
-        found_xy = None if find is None else find.peak_xy
-        target.rivals = target.rivals.after(places, found_xy, seen, target.motion.size)
-        if find is not None and seen and target.belief.presence >= config.learning_threshold:
+        surely = is_sure(target.belief, config)
+        target.rivals = next_rivals(target, find, others, surely)
+        if find is not None and surely:
             target.looks = with_others(target, find, others)
         target.shape = next_shape(target.shape, find if seen else None, config)
         if find is not None and verdict.follow:
@@ -257,12 +261,11 @@ class Tracker:
             target.box_xywh = target.last_seen_box_xywh
         target.next_tile = plan.next_tile
         target.model.frames_since_update += 1
+        # What is followed in doubt says nothing about where the target can be.
+        target.motion = target.motion.seen(target.box_xywh) if surely else target.motion.missed()
         if seen:
-            target.motion = target.motion.seen(target.box_xywh)
             target.last_seen_box_xywh = target.box_xywh
             target.next_tile = 0
-            return
-        target.motion = target.motion.missed()
         if target.state is TrackState.LOST and not was_lost and config.recent_share > 0:
             self._anchor(target)
 

@@ -142,18 +142,17 @@ def test_the_evidence_is_the_signals_and_how_they_fit_what_is_known(
     tracker = Tracker(model, CONFIG)
     tracker.init(scene(60, 80), BOX)
     target = held(tracker)
-    plan = make_plan(target, 320, 240, tracker._grid, CONFIG)
-    assert plan.expected_xy == (80.0, 104.0)
+    assert target.motion.expected() == (80.0, 104.0)
     find, _ = read_finds(*rows(), REGIONS)
     assert find is not None
     placed = replace(find, box_xywh=(80.0 + 30 - 30, 104.0 - 40 - 18, 60.0, 36.0))
-    evidence = weigh(placed, plan, target)
+    evidence = weigh(placed, target)
     assert (evidence.peak, evidence.likeness) == pytest.approx((0.8, 0.9))
     assert evidence.rival_likeness == pytest.approx(0.2)
     assert evidence.distance == pytest.approx(50 / (3 * math.sqrt(40 * 48)))  # it may be fast
     assert evidence.rival_nearness == 0.0
     target.rivals = Rivals((Rival(*placed.peak_xy),))
-    assert weigh(placed, plan, target).rival_nearness == 1.0
+    assert weigh(placed, target).rival_nearness == 1.0
     wider, taller = math.log(60 / 40), math.log(36 / 48)
     assert evidence.size_change == pytest.approx(abs(wider + taller) / 2)
     assert evidence.aspect_change == pytest.approx(wider - taller)

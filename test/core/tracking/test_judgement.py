@@ -16,6 +16,7 @@ from dcfst_core.tracking.judgement import (
     Belief,
     Verdict,
     choose,
+    is_sure,
     judge,
     plain_score,
     predicted,
@@ -192,6 +193,22 @@ def test_only_what_is_surely_seen_is_learned(
     assert (verdict.belief.usual.lately != before.usual.lately) is seen
 
 
+@pytest.mark.parametrize(
+    ("state", "presence", "judgement", "sure"),
+    [
+        (TrackState.TRACKING, 0.65, True, True),
+        (TrackState.TRACKING, 0.64, True, False),
+        (TrackState.UNCERTAIN, 0.99, True, False),
+        (TrackState.TRACKING, 0.1, False, True),
+    ],
+)
+def test_a_place_counts_if_the_target_was_seen_there_beyond_doubt(
+    state: TrackState, presence: float, judgement: bool, sure: bool
+) -> None:
+    config = TrackerConfig(judgement=judgement)
+    assert is_sure(Belief(state, presence), config) is sure
+
+
 @pytest.mark.parametrize("fallen", [{"peak": 0.3}, {"likeness": 0.4}])
 def test_a_cover_is_not_learned_however_sure_the_past_was(
     evidence: Make, fallen: dict[str, float]
@@ -314,6 +331,27 @@ def test_the_plain_verifier_believes_a_box_by_its_predicted_iou(evidence: Make) 
         for iou in (0.2, 0.5, 0.8)
     ]
     assert scores == sorted(scores) and scores[-1] > scores[0] + 0.3
+
+
+@pytest.mark.parametrize(
+    ("state", "likeness", "found"),
+    [
+        (TrackState.LOST, 0.9, True),
+        (TrackState.LOST, 0.4, False),
+        (TrackState.UNCERTAIN, 0.4, True),
+    ],
+)
+def test_a_lost_target_is_found_by_what_is_as_usual_or_by_much_evidence(
+    evidence: Make, state: TrackState, likeness: float, found: bool
+) -> None:
+    before = Belief(state, presence=0.5, usual=Usual(Means(0.8, 0.9), Means(0.8, 0.9)))
+    find = evidence(likeness=likeness)
+    some, much = (
+        judged(before, find, verifier({}, bias=bias), CONFIG).belief
+        for bias in (1.0, 2.0)
+    )
+    assert (some.state is TrackState.TRACKING) is found
+    assert much.state is TrackState.TRACKING
 
 
 def test_a_find_where_a_rival_stands_is_doubted_unless_the_target_should_be_there(

@@ -96,3 +96,59 @@ def test_no_place_is_far_for_a_target_that_may_be_anywhere() -> None:
     assert 1000.0 / anywhere.scale == 0.0
     assert anywhere.missed().scale == math.inf
     assert anywhere.seen((100.0, 100.0, 30.0, 30.0)).scale == pytest.approx(90)
+
+
+def filmed(share: float, shifts: list[float], own: float = 0.0) -> Motion:
+    """A target of 30 px that moves with this share of the camera's steps, and by `own` sizes."""
+    motion, x = Motion.start((100.0, 100.0, 30.0, 30.0)), 100.0
+    for shift in shifts:
+        motion = motion.carried((shift, 0.0))
+        x += share * shift + own * 30
+        motion = motion.seen((x, 100.0, 30.0, 30.0))
+    return motion
+
+
+SHAKE = [24.0, -33.0, 12.0, -3.0, 27.0, -30.0] * 4
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_it_is_learned_with_what_share_of_the_camera_a_target_moves(share: float) -> None:
+    motion = filmed(share, SHAKE)
+    assert motion.share == pytest.approx(share, abs=0.03)
+    x, y = motion.carried((60.0, -20.0)).expected()
+    drift = motion.drift_x * motion.size / 2
+    assert (x - motion.x - drift, y) == pytest.approx((share * 60, 115 - share * 20), abs=2.0)
+
+
+def test_the_cameras_steps_are_not_the_targets() -> None:
+    still, held, walking = filmed(1.0, SHAKE), filmed(0.0, SHAKE), filmed(1.0, SHAKE, own=0.2)
+    assert still.step == pytest.approx(held.step, abs=0.02) and still.step < 0.15
+    assert walking.drift_x == pytest.approx(0.2, abs=0.06)
+    assert still.camera_step == pytest.approx(0.7, abs=0.2)
+
+
+def test_where_the_camera_does_not_move_nothing_is_learned_of_it() -> None:
+    assert filmed(1.0, [0.0] * 30, own=0.1).share == Motion.start((0.0, 0.0, 9.0, 9.0)).share
+
+
+def test_an_unseen_target_goes_on_with_the_camera() -> None:
+    motion = missed(filmed(1.0, SHAKE), 1).carried((30.0, 0.0)).missed().carried((15.0, 6.0))
+    before = filmed(1.0, SHAKE)
+    x, y = motion.expected()
+    drift = 3 * before.drift_x * before.size / 2
+    assert (x - before.x - drift, y - before.y) == pytest.approx((45.0, 6.0), abs=1.5)
+    back = motion.seen((170.0, 100.0, 30.0, 30.0))
+    assert (back.camera_x, back.camera_y, back.step) == (0.0, 0.0, before.step)
+
+
+def test_unknown_steps_of_a_camera_that_moves_widen_the_reach_and_teach_nothing() -> None:
+    shaken, steady = filmed(1.0, SHAKE), filmed(1.0, [0.0] * 24)
+    for motion in (shaken, steady):
+        assert motion.carried((0.0, 0.0)).reach(1.0) == motion.reach(1.0)
+    once, twice = shaken.carried(None), shaken.carried(None).carried(None)
+    assert shaken.reach(1.0) + 5 < once.reach(1.0) < twice.reach(1.0)
+    assert shaken.scale < once.scale < twice.scale
+    assert once.may_leap() and not shaken.may_leap()
+    assert steady.carried(None).reach(1.0) == steady.reach(1.0)
+    assert once.seen((150.0, 100.0, 30.0, 30.0)).step == shaken.step
+    assert once.seen((150.0, 100.0, 30.0, 30.0)).reach(1.0) == shaken.reach(1.0)
