@@ -99,8 +99,8 @@ class Usual:
     sure: Means | None = None
     """Slow means of the frames in which it was surely seen."""
     lately: Means | None = None
-    """Fast means of the frames in which it was seen. They stand still while it is in doubt: what
-    has fallen stays fallen until it is as it was."""
+    """Fast means of the frames in which it was seen, slow ones after a doubt. They stand still
+    while it is in doubt: what has fallen stays fallen until it is as it was."""
     doubted: bool = False
     """Whether nothing was learned since it was last in doubt."""
 
@@ -124,7 +124,9 @@ class Usual:
         if fast is None:
             fast = Means.start(evidence)
         elif seen:
-            fast = fast.moved(evidence, _LATELY_RATE)
+            # What was in doubt becomes usual slowly, until it is sure again.
+            rate = _USUAL_RATE if self.doubted and not sure else _LATELY_RATE
+            fast = fast.moved(evidence, rate)
         return Usual(slow, fast, not seen or (self.doubted and not sure))
 
 

@@ -134,6 +134,18 @@ def test_while_in_doubt_nothing_becomes_usual(evidence: Make) -> None:
     assert Usual().after(cover, seen=False, sure=False) == begun
 
 
+def test_after_a_doubt_it_becomes_usual_slowly_until_it_is_sure_again(evidence: Make) -> None:
+    """Or what was taken for it would soon be as usual as itself, though it is never learned."""
+    doubted = Usual(Means(0.8, 0.9), Means(0.8, 0.9), doubted=True)
+    other = evidence(peak=0.3, likeness=0.4)
+    slowly = doubted.after(other, seen=True, sure=False)
+    assert slowly.doubted and slowly.lately is not None
+    assert slowly.lately.peak == pytest.approx(0.8 - 0.04 * 0.5)
+    again = slowly.after(other, seen=True, sure=True)
+    assert not again.doubted and again.lately is not None
+    assert again.lately.peak == pytest.approx(0.78 - 0.3 * 0.48)
+
+
 @pytest.mark.parametrize(
     ("peak", "likeness", "colours", "allowed"),
     [
