@@ -266,7 +266,7 @@ class TrackerConfig:
     def fast(cls) -> TrackerConfig:
         """For small CPUs: four tenths of the pixels, boxes refined in one step.
 
-        The search region is narrower (4 target sizes, not 5), updates are fewer and take the
+        The search region is narrower (3.5 target sizes, not 5), updates are fewer and take the
         features at hand, and fewer boxes are refined. Its cost in AUC is in docs/performance.md.
         """
         return cls(**FAST)

@@ -52,7 +52,7 @@ RELEASED: dict[str, Any] = {
 }
 
 FAST: dict[str, Any] = {
-    "search_area_scale": 4.0,
+    "search_area_scale": 3.5,
     "patch_size": 176,
     "grid_size": 21,
     "update_interval": 14,
