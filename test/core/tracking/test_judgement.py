@@ -347,8 +347,7 @@ def test_a_lost_target_is_found_by_what_is_as_usual_or_by_much_evidence(
     before = Belief(state, presence=0.5, usual=Usual(Means(0.8, 0.9), Means(0.8, 0.9)))
     find = evidence(likeness=likeness)
     some, much = (
-        judged(before, find, verifier({}, bias=bias), CONFIG).belief
-        for bias in (1.0, 2.0)
+        judged(before, find, verifier({}, bias=bias), CONFIG).belief for bias in (1.0, 2.0)
     )
     assert (some.state is TrackState.TRACKING) is found
     assert much.state is TrackState.TRACKING
