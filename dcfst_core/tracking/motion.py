@@ -51,7 +51,7 @@ class Motion:
     """Where the camera's steps are not known, those since the target was last seen may be so long:
     mean square, sizes squared."""
     together: float = 0.0
-    camera: float = 0.0
+    camera_square: float = 0.0
     """Sums, of the last ten frames or so, of the target's steps times the camera's, and of the
     camera's squared."""
 
@@ -80,7 +80,7 @@ class Motion:
         square = cx * cx + cy * cy
         weight = 1 / max(1.0, square)
         together = _SHARE_KEPT * self.together + weight * (dx * cx + dy * cy)
-        camera = _SHARE_KEPT * self.camera + weight * square
+        camera_square = _SHARE_KEPT * self.camera_square + weight * square
         dx, dy = dx - self.share * cx, dy - self.share * cy
         return replace(
             here,
@@ -88,7 +88,7 @@ class Motion:
             drift_y=self.drift_y + _RATE * (dy - self.drift_y),
             step=self.step + _RATE * (math.hypot(dx, dy) - self.step),
             together=together,
-            camera=camera,
+            camera_square=camera_square,
         )
 
     def carried(self, shift_xy: tuple[float, float] | None) -> Motion:
@@ -108,7 +108,7 @@ class Motion:
     def share(self) -> float:
         """With what share of the camera's motion the target moves in the image."""
         known = self.together + _FIRST_SHARE * _FIRST_WEIGHT
-        return min(max(known / (self.camera + _FIRST_WEIGHT), 0.0), 1.0)
+        return min(max(known / (self.camera_square + _FIRST_WEIGHT), 0.0), 1.0)
 
     def missed(self) -> Motion:
         """The motion after a frame in which the target was not surely seen."""
