@@ -76,10 +76,12 @@ def test_track_follows_the_target_of_a_folder_from_a_later_frame(
     assert main(["track", str(tmp_path), *arguments, "--quiet", *small]) == 0
     rows = rows_of(capsys.readouterr().out)  # without outputs the tracks are printed
     assert [int(r["frame"]) for r in rows] == list(range(5, 15))
-    last = rows[-1]
-    distance = np.hypot(float(last["x"]) - truth[14, 0], float(last["y"]) - truth[14, 1])
-    # A random trunk is a poor but real feature: it must move with the target (it went 25 px).
-    assert distance < 8
+    found = np.array([(float(r["x"]), float(r["y"])) for r in rows])
+    # A random trunk is a poor but real feature: it must move with the target, which went 25 px.
+    stayed, followed = (
+        np.hypot(*(places - truth[5:15, :2]).T).mean() for places in (truth[5, :2], found)
+    )
+    assert followed < 0.6 * stayed
 
 
 def test_track_takes_several_targets(untrained: str, video: str, capsys, small: list[str]) -> None:
