@@ -207,7 +207,8 @@ class Bench:
         return found()[0]
 
     def status_line(self) -> tuple[int, str, dict[str, str]]:
-        """Level, message and values of the newest diagnostics."""
+        """Level, message and values of the newest diagnostics; waits for the first."""
+        self.until(lambda: self.diagnostics, "diagnostics")
         status = self.diagnostics[-1].status[0]
         values = {item.key: item.value for item in status.values}
         return int.from_bytes(status.level, "little"), status.message, values
