@@ -84,3 +84,6 @@ class Track:
     """What the score was made of; None in the frame in which the target was given."""
     score_map: ScoreMap | None = field(default=None, compare=False, repr=False)
     """On request only, see `Tracker.keep_score_maps`."""
+    followed: bool = field(default=True, compare=False)
+    """Whether the box is where something was found in this frame. If not it stayed, and moved on
+    with the scene at most."""

@@ -82,7 +82,10 @@ def next_rivals(
 def follow_camera(
     targets: Sequence[Target], frame_rgb: NDArray[np.uint8], config: TrackerConfig
 ) -> None:
-    """Write where targets are if nothing but the camera has moved since they were looked for."""
+    """Write where targets are if nothing but the camera has moved since they were looked for.
+
+    What a new one is given in is only kept, for the next frame.
+    """
     height, width = frame_rgb.shape[:2]
     scene = Scene.of(frame_rgb) if config.camera_motion else None
     shifts: dict[Scene, tuple[float, float] | None] = {}
@@ -95,7 +98,8 @@ def follow_camera(
         target.motion = target.motion.carried(shifts[before])
         dx, dy = (target.motion.share * shift for shift in shifts[before] or (0.0, 0.0))
         target.rivals = target.rivals.carried(dx, dy)
-        x, y, w, h = target.box_xywh
-        target.box_xywh = clip_box((x + dx, y + dy, w, h), width, height, _MARGIN)
-        x, y, w, h = target.last_seen_box_xywh
-        target.last_seen_box_xywh = clip_box((x + dx, y + dy, w, h), width, height, _MARGIN)
+        boxes = [
+            clip_box((x + dx, y + dy, w, h), width, height, _MARGIN)
+            for x, y, w, h in (target.box_xywh, target.last_seen_box_xywh)
+        ]
+        target.box_xywh, target.last_seen_box_xywh = boxes

@@ -56,7 +56,8 @@ class Model:
 
 @dataclass
 class Target:
-    """The state of one target; only `Tracker` writes it, at the end of a frame."""
+    """The state of one target; only `Tracker` writes it, at the end of a frame, and at its start
+    `follow_camera`."""
 
     target_id: str
     box_xywh: BoxXYWH
@@ -76,6 +77,8 @@ class Target:
     """What looks like it and is not."""
     evidence: Evidence | None = None
     score_map: ScoreMap | None = None
+    followed: bool = True
+    """Whether its box is where something was found in the last frame."""
     next_tile: int = 0
     """The tile of the frame that is looked at next while it is lost."""
     notes: list[str] = field(default_factory=list)
@@ -98,6 +101,7 @@ class Target:
             self.last_seen_box_xywh,
             self.evidence,
             self.score_map,
+            self.followed,
         )
 
 

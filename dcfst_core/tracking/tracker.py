@@ -3,7 +3,7 @@
 A frame's way: camera (what moved with it) -> plan (where to look) -> search (scores) -> examine
 (boxes, evidence) -> choose (one find a target) -> judge (state, permissions) -> look around, if it
 was missed -> move -> learn.
-Targets are written only here.
+Targets are written only here, and by `follow_camera`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from dcfst_core.inference.timing import StageTimer
 from dcfst_core.network.model import DCFSTNet
 from dcfst_core.network.samples import SampleGrid
 from dcfst_core.track import Track, TrackState
-from dcfst_core.tracking.camera import Scene
 from dcfst_core.tracking.colours import learned
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.judgement import is_sure
@@ -177,7 +176,7 @@ class Tracker:
         self._frame_size = (width, height)
         image = upload_frame(frame, self.device)
         target = self._learner.start(image, box, target_id)
-        target.scene = Scene.of(frame) if self._config.camera_motion else None
+        follow_camera([target], frame, self._config)
         self._targets[target_id] = target
         return target.track
 
@@ -255,6 +254,7 @@ class Tracker:
         if find is not None and surely:
             target.looks = with_others(target, find, others)
         target.shape = next_shape(target.shape, find if seen else None, config)
+        target.followed = verdict.follow
         if find is not None and verdict.follow:
             target.box_xywh = next_box(target.shape, target.state, plan, find, frame_size, config)
         elif target.state is TrackState.LOST:

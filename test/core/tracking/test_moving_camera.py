@@ -53,6 +53,7 @@ def test_a_lost_targets_last_place_moves_with_the_scene(model: DCFSTNet, scene: 
         frame = cv2.warpAffine(gone, shift, (320, 240), borderMode=cv2.BORDER_REFLECT)
         track = tracker.update(frame)
     assert track.state is TrackState.LOST and track.last_seen_box_xywh is not None
+    assert track.box_xywh == track.last_seen_box_xywh and not track.followed
     x, y, _, _ = track.last_seen_box_xywh
     # It has learned nothing of the share with which its target moves: half.
     assert (x, y) == pytest.approx((120 + 30, 90 - 15), abs=4)

@@ -39,7 +39,7 @@ def test_follows_a_moving_target(model: DCFSTNet, scene: Scene) -> None:
         track = tracker.update(scene(x, y))
         assert track.state is TrackState.TRACKING
         assert np.abs(centre(track.box_xywh) - (x + 20, y + 24)).max() < 6, step
-        assert track.last_seen_box_xywh == track.box_xywh
+        assert track.last_seen_box_xywh == track.box_xywh and track.followed
         assert track.evidence is not None and track.evidence.peak > 0.3
         assert 0 < track.score < track.presence >= CONFIG.tracking_threshold
 

@@ -170,14 +170,13 @@ class _Notes:
 
     def update(self, frame: Frame) -> None:
         """One more frame."""
-        before = self.tracker.track().box_xywh
         track = self.tracker.update(frame)
         evidence, usual = track.evidence, self.usual
         self.rows.append(features(evidence, usual) if evidence else (0.0,) * len(FEATURES))
         self.doubt.append(doubt(evidence, usual) if evidence else 0.0)
         self.found.append(evidence is not None)
         self.boxes.append(track.box_xywh)
-        self.followed.append(track.box_xywh != before)
+        self.followed.append(track.followed)
         if evidence is not None:
             learned = may_learn(track.state, track.presence, evidence, usual, self.tracker.config)
             self.usual = usual.after(evidence, track.state is TrackState.TRACKING, learned)
