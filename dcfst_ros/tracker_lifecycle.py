@@ -120,6 +120,7 @@ class TrackerNode(ParameterNode):
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Forget the network and take the topics away."""
         self._forget()
+        give_back_freed_memory()
         return SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -153,13 +154,14 @@ class TrackerNode(ParameterNode):
             self._publish_heartbeat(ended=True)
             self.session = None
         give_back_freed_memory()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def _forget(self) -> None:
         self._model = None
         if self._outputs is not None:
             self._outputs.destroy()
             self._outputs = None
-        give_back_freed_memory()
 
     # -- topics and services ---------------------------------------------------------------------
 

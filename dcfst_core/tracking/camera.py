@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 _WIDTH = 160
 # So many rows of a large frame are enough for that, and sooner read.
 _ROWS = 240
-# The peak's share of the correlation: above it nine steps in ten are right (docs/judgement.md).
+# The peak's share of the correlation: above it one step in twenty is wrong (docs/judgement.md).
 _LEAST_RESPONSE = 0.3
 # Of longer steps, as a share of the width, the frames have too little in common.
 _LONGEST_STEP = 0.4

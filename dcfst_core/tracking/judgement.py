@@ -106,9 +106,8 @@ def judge(
     prior = predicted(before.presence, config.vanishing, config.returning)
     presence = _sigmoid(odds + verifier.carry * _logit(prior))
     enough = config.tracking_threshold
-    lost = before.state is TrackState.LOST
-    proven = evidence is not None and before.usual.allows(evidence)
-    if before.awaited or (lost and not proven):
+    unusual = evidence is None or not before.usual.allows(evidence)
+    if before.awaited or (before.state is TrackState.LOST and unusual):
         enough = max(enough, _FOUND_THRESHOLD)
     seen = presence >= enough
     doubted = 0 if seen else before.doubted + 1
@@ -127,16 +126,16 @@ def may_learn(
     state: TrackState, presence: float, evidence: Evidence, usual: Usual, config: TrackerConfig
 ) -> bool:
     """Whether a find is the target for sure, also by itself: `usual` is what it was before."""
-    seen = state is TrackState.TRACKING and presence >= config.learning_threshold
-    return seen and usual.allows(evidence)
+    return _beyond_doubt(state, presence, config) and usual.allows(evidence)
 
 
 def is_sure(belief: Belief, config: TrackerConfig) -> bool:
     """Whether the target was seen beyond doubt: its place counts, and what stands beside it."""
-    if not config.judgement:
-        return True
-    seen = belief.state is TrackState.TRACKING
-    return seen and belief.presence >= config.learning_threshold
+    return not config.judgement or _beyond_doubt(belief.state, belief.presence, config)
+
+
+def _beyond_doubt(state: TrackState, presence: float, config: TrackerConfig) -> bool:
+    return state is TrackState.TRACKING and presence >= config.learning_threshold
 
 
 def predicted(probability: float, vanishing: float, returning: float) -> float:

@@ -38,7 +38,6 @@ def test_a_slow_tracker_answers_about_the_newest_frame(bench: Bench) -> None:
             ages_s.append(time.time() - stamp_to_ns(track.header.stamp) / 1e9)
     after = held_by(node.process.pid)
     bench.diagnostics.clear()
-    bench.until(lambda: bench.diagnostics, "diagnostics")
     values = bench.status_line()[2]
     assert int(values["images skipped (newer one came)"]) > 2 * len(ages_s)
     # A frame waits for the one in work, and is worked on: two frames' time, and what DDS takes.

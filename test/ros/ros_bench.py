@@ -207,7 +207,7 @@ class Bench:
         return found()[0]
 
     def status_line(self) -> tuple[int, str, dict[str, str]]:
-        """Level, message and values of the newest diagnostics; waits for the first."""
+        """Level, message and values of the newest diagnostics; waits where there are none."""
         self.until(lambda: self.diagnostics, "diagnostics")
         status = self.diagnostics[-1].status[0]
         values = {item.key: item.value for item in status.values}
