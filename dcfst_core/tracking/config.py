@@ -162,6 +162,11 @@ class TrackerConfig:
     shape_filter: bool = option(
         True, "filter the refined box's size and place (paper: it is taken as it is)"
     )
+    growth: bool = option(
+        True,
+        "tell by the flow of points on the target how much it grew since the last frame; without "
+        "effect unless shape_filter (paper: no)",
+    )
     size_drift: float = option(
         0.06, "how much a log size may change in a frame (standard deviation)", 0.001, 1.0
     )

@@ -101,7 +101,7 @@ class Learner:
             looks=book,
             palette=saved.palette.to(device) if saved.palette is not None else None,
             motion=Motion.anywhere(*saved.size_wh),
-            shape=Shape.start(*saved.size_wh).waited(1.0),
+            shape=Shape.start(*saved.size_wh).expected(1.0),
             belief=Belief(TrackState.LOST, 0.0, 0.0, usual=usual, awaited=True),
             last_seen_box_xywh=box,
         )

@@ -5,12 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dcfst_core.boxes import BoxXYWH, clip_box
 from dcfst_core.track import TrackState
-from dcfst_core.tracking.camera import Scene
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.finds import Find, Other
 from dcfst_core.tracking.rivals import Rivals
@@ -18,16 +14,18 @@ from dcfst_core.tracking.search import Plan
 from dcfst_core.tracking.shape import Shape, measurement_noise
 from dcfst_core.tracking.target import Target
 
-# Pixels of a box that stay inside the image.
-_MARGIN = 2.0
+MARGIN = 2.0
+"""Pixels of a box that stay inside the image."""
 
 
 def next_shape(shape: Shape, find: Find | None, config: TrackerConfig) -> Shape:
-    """The shape after a frame with this find of the target; None: it was not seen."""
+    """The shape after a frame with this find of the target; None: it was not seen.
+
+    `shape`: as it was expected in this frame.
+    """
     if find is None or not config.shape_filter:
-        return shape.waited(config.size_drift)
-    noise = _noise(find, config)
-    return shape.measured(*find.box_xywh[2:], config.size_drift, noise, config.size_return)
+        return shape
+    return shape.measured(*find.box_xywh[2:], _noise(find, config), config.size_return)
 
 
 def next_box(
@@ -56,7 +54,7 @@ def next_box(
     width, height = frame_size
     w, h = min(max(w, 2.0), 2.0 * width), min(max(h, 2.0), 2.0 * height)
     box = (centre_x - w / 2, centre_y - h / 2, w, h)
-    return clip_box(box, width, height, _MARGIN)
+    return clip_box(box, width, height, MARGIN)
 
 
 def _noise(find: Find, config: TrackerConfig) -> float:
@@ -77,29 +75,3 @@ def next_rivals(
     places = [(other.x, other.y) for other in others if other.is_rival]
     found_xy = None if find is None else find.peak_xy
     return target.rivals.after(places, found_xy, surely, target.motion.size)
-
-
-def follow_camera(
-    targets: Sequence[Target], frame_rgb: NDArray[np.uint8], config: TrackerConfig
-) -> None:
-    """Write where targets are if nothing but the camera has moved since they were looked for.
-
-    What a new one is given in is only kept, for the next frame.
-    """
-    height, width = frame_rgb.shape[:2]
-    scene = Scene.of(frame_rgb) if config.camera_motion else None
-    shifts: dict[Scene, tuple[float, float] | None] = {}
-    for target in targets:
-        before, target.scene = target.scene, scene
-        if before is None or scene is None or target.belief.awaited:
-            continue
-        if before not in shifts:
-            shifts[before] = scene.shift_from(before)
-        target.motion = target.motion.carried(shifts[before])
-        dx, dy = (target.motion.share * shift for shift in shifts[before] or (0.0, 0.0))
-        target.rivals = target.rivals.carried(dx, dy)
-        boxes = [
-            clip_box((x + dx, y + dy, w, h), width, height, _MARGIN)
-            for x, y, w, h in (target.box_xywh, target.last_seen_box_xywh)
-        ]
-        target.box_xywh, target.last_seen_box_xywh = boxes

@@ -85,6 +85,17 @@ def check_together(config: TrackerConfig) -> None:
         )
 
 
+def check_change(before: TrackerConfig, after: TrackerConfig) -> None:
+    """ValueError for a change of settings that are fixed once a tracker was made."""
+    changed = [
+        spec.name
+        for spec in dataclasses.fields(after)
+        if not spec.metadata["live"] and getattr(after, spec.name) != getattr(before, spec.name)
+    ]
+    if changed:
+        raise ValueError(f"expected {', '.join(changed)} as before: make a new Tracker")
+
+
 def _plain(value: Any, kind: type) -> Any:
     """NumPy's numbers as Python's; everything else as it is."""
     if kind is float and type(value) is int:

@@ -18,6 +18,7 @@ _PLAIN: dict[str, Any] = {
     "proposal_size_jitter": 0.25,
     "judgement": False,
     "camera_motion": False,
+    "growth": False,
     "look_around": False,
     "size_return": 0.0,
     "looks": 0,

@@ -1,8 +1,9 @@
 """A target's width and height through time: fast where the evidence is good, slow where not.
 
 A Kalman filter on log width and log height, with a random walk as its motion: how far a size may
-change from one frame to the next is a setting, how well the refined box tells it is measured in
-each frame, from how far the refined boxes lie apart and from their predicted IoU.
+change from one frame to the next is a setting, and where the flow of points tells how far it did
+(`tracking.growth`), that much is taken from there. How well the refined box tells the size is
+measured in each frame, from how far the refined boxes lie apart and from their predicted IoU.
 
 A box that is a little too small is learned, and makes the next one smaller: such errors add up
 over hundreds of frames. So size and aspect are drawn to those of the given box, weakly: what is
@@ -14,7 +15,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from dcfst_core.tracking.growth import Growth
+
 _FIRST_DEVIATION = 0.05
+# However long it is not measured, a log size is known within that.
+_MOST_DEVIATION = 0.3
 # The aspect of an object changes less than its size, and returns so many times as fast.
 _ASPECT_RETURN = 2.0
 # Deviations from what is expected beyond this are taken for errors of the predictor.
@@ -46,20 +51,31 @@ class Shape:
         """Pixels."""
         return math.exp(self.log_height)
 
-    def waited(self, drift: float, most: float = 0.3) -> Shape:
-        """The state after a frame in which the size was not measured."""
-        return replace(self, variance=min(self.variance + drift**2, most**2))
+    def expected(self, drift: float, growth: Growth | None = None) -> Shape:
+        """The state in the next frame, before the size is measured there.
 
-    def measured(
-        self, width: float, height: float, drift: float, noise: float, back: float = 0.0
-    ) -> Shape:
-        """The state after a frame with a refined box.
-
-        `drift`: standard deviation of a log size's change in one frame; `noise`: of the
-        measurement's error; `back`: the share of the way to the given size that it returns. A
-        measurement far off counts less, as a Huber loss would have it.
+        `drift`: standard deviation of a log size's change in one frame; `growth`: what is known of
+        the present one, which is believed as far as it is surer than that.
         """
-        variance = self.variance + drift**2
+        if growth is None:
+            return replace(self, variance=min(self.variance + drift**2, _MOST_DEVIATION**2))
+        error2 = growth.deviation**2
+        believed = drift**2 / (drift**2 + error2)
+        return replace(
+            self,
+            log_width=self.log_width + believed * growth.log_width,
+            log_height=self.log_height + believed * growth.log_height,
+            variance=min(self.variance + believed * error2, _MOST_DEVIATION**2),
+        )
+
+    def measured(self, width: float, height: float, noise: float, back: float = 0.0) -> Shape:
+        """The state after a refined box of this size.
+
+        `noise`: standard deviation of the measurement's error, of log sizes; `back`: the share of
+        the way to the given size that it returns. A measurement far off counts less, as a Huber
+        loss would have it.
+        """
+        variance = self.variance
         moves = [math.log(width) - self.log_width, math.log(height) - self.log_height]
         noise2 = noise**2
         surprise = max(map(abs, moves)) / math.sqrt(variance + noise2)

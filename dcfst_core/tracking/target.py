@@ -13,6 +13,7 @@ from dcfst_core.inference.iou_field import Guide
 from dcfst_core.network.embedding import Features, RegressorKernel
 from dcfst_core.track import Evidence, ScoreMap, Track, TrackState
 from dcfst_core.tracking.camera import Scene
+from dcfst_core.tracking.growth import CloseUp
 from dcfst_core.tracking.judgement import Belief
 from dcfst_core.tracking.looks import LookBook
 from dcfst_core.tracking.memory import SampleMemory
@@ -57,7 +58,7 @@ class Model:
 @dataclass
 class Target:
     """The state of one target; only `Tracker` writes it, at the end of a frame, and at its start
-    `follow_camera`."""
+    `carry`."""
 
     target_id: str
     box_xywh: BoxXYWH
@@ -73,6 +74,9 @@ class Target:
     last_seen_box_xywh: BoxXYWH
     scene: Scene | None = None
     """Of the last frame in which it was looked for; None where the camera is not watched."""
+    close_up: CloseUp | None = None
+    """Of the last frame; None where that was none to learn from: something else would be followed.
+    """
     rivals: Rivals = field(default_factory=Rivals)
     """What looks like it and is not."""
     evidence: Evidence | None = None

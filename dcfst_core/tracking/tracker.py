@@ -1,15 +1,15 @@
 """The tracker: `init` on a box, `update` on every following frame; any number of targets.
 
-A frame's way: camera (what moved with it) -> plan (where to look) -> search (scores) -> examine
-(boxes, evidence) -> choose (one find a target) -> judge (state, permissions) -> look around, if it
-was missed -> move -> learn.
-Targets are written only here, and by `follow_camera`.
+A frame's way: carry (what moved with the camera, what grew) -> plan (where to look) -> search
+(scores) -> examine (boxes, evidence) -> choose (one find a target) -> judge (state, permissions)
+-> look around, if it was missed -> move -> learn.
+Targets are written only here, and by `carry`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +24,15 @@ from dcfst_core.inference.timing import StageTimer
 from dcfst_core.network.model import DCFSTNet
 from dcfst_core.network.samples import SampleGrid
 from dcfst_core.track import Track, TrackState
+from dcfst_core.tracking.carry import carry, close_up
 from dcfst_core.tracking.colours import learned
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.judgement import is_sure
 from dcfst_core.tracking.learning import Learner
 from dcfst_core.tracking.lessons import Lesson, due_lessons, has_rival, with_look, with_others
 from dcfst_core.tracking.localisation import Localiser
-from dcfst_core.tracking.move import follow_camera, next_box, next_rivals, next_shape
+from dcfst_core.tracking.move import next_box, next_rivals, next_shape
+from dcfst_core.tracking.options import check_change
 from dcfst_core.tracking.patch import check_frame, upload_frame
 from dcfst_core.tracking.saved_target import (
     SavedTarget,
@@ -93,14 +95,7 @@ class Tracker:
 
     @config.setter
     def config(self, config: TrackerConfig) -> None:
-        changed = [
-            spec.name
-            for spec in fields(config)
-            if not spec.metadata["live"]
-            and getattr(config, spec.name) != getattr(self._config, spec.name)
-        ]
-        if changed:
-            raise ValueError(f"expected {', '.join(changed)} as before: make a new Tracker")
+        check_change(self._config, config)
         self._build(config)
 
     @property
@@ -176,7 +171,8 @@ class Tracker:
         self._frame_size = (width, height)
         image = upload_frame(frame, self.device)
         target = self._learner.start(image, box, target_id)
-        follow_camera([target], frame, self._config)
+        carry([target], frame, self._config)
+        target.close_up = close_up(target, frame, self._config)
         self._targets[target_id] = target
         return target.track
 
@@ -213,8 +209,8 @@ class Tracker:
         with self.timer("upload"):
             image = upload_frame(frame, self.device)
         config = self._config
-        with self.timer("camera"):
-            follow_camera(targets, frame, config)
+        with self.timer("carry"):
+            carry(targets, frame, config)
         plans = [make_plan(target, width, height, self._grid, config) for target in targets]
         sightings = sight(
             image, targets, plans, self._localiser, self.verifier, self._grid, config
@@ -222,7 +218,9 @@ class Tracker:
         lessons = []
         for target, plan, sighting in zip(targets, plans, sightings, strict=True):
             self._move(target, plan, sighting, (width, height))
+            target.close_up = None
             if sighting.find is not None and sighting.verdict.may_learn:
+                target.close_up = close_up(target, frame, config)
                 if target.palette is not None and sighting.find.palette is not None:
                     target.palette = learned(target.palette, sighting.find.palette)
                 rival = has_rival(sighting.evidence, config)
