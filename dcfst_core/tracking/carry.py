@@ -23,6 +23,12 @@ def carry(targets: Sequence[Target], frame_rgb: NDArray[np.uint8], config: Track
     _follow_growth(targets, frame_rgb, config)
 
 
+def remember(target: Target, frame_rgb: NDArray[np.uint8], config: TrackerConfig) -> None:
+    """Keep of the frame that a new target is given in what the next one is compared with."""
+    target.scene = Scene.of(frame_rgb) if config.camera_motion else None
+    target.close_up = close_up(target, frame_rgb, config)
+
+
 def close_up(
     target: Target, frame_rgb: NDArray[np.uint8], config: TrackerConfig
 ) -> CloseUp | None:
@@ -35,10 +41,7 @@ def close_up(
 def _follow_camera(
     targets: Sequence[Target], frame_rgb: NDArray[np.uint8], config: TrackerConfig
 ) -> None:
-    """Write where targets are if nothing but the camera has moved since they were looked for.
-
-    What a new one is given in is only kept, for the next frame.
-    """
+    """Write where targets are if nothing but the camera has moved since they were looked for."""
     height, width = frame_rgb.shape[:2]
     scene = Scene.of(frame_rgb) if config.camera_motion else None
     shifts: dict[Scene, tuple[float, float] | None] = {}

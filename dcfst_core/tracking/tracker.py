@@ -24,7 +24,7 @@ from dcfst_core.inference.timing import StageTimer
 from dcfst_core.network.model import DCFSTNet
 from dcfst_core.network.samples import SampleGrid
 from dcfst_core.track import Track, TrackState
-from dcfst_core.tracking.carry import carry, close_up
+from dcfst_core.tracking.carry import carry, close_up, remember
 from dcfst_core.tracking.colours import learned
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.judgement import is_sure
@@ -171,8 +171,7 @@ class Tracker:
         self._frame_size = (width, height)
         image = upload_frame(frame, self.device)
         target = self._learner.start(image, box, target_id)
-        carry([target], frame, self._config)
-        target.close_up = close_up(target, frame, self._config)
+        remember(target, frame, self._config)
         self._targets[target_id] = target
         return target.track
 

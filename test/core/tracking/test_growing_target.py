@@ -10,6 +10,7 @@ from small_settings import small_config
 
 from dcfst_core import Tracker, TrackState
 from dcfst_core.network.model import DCFSTNet
+from dcfst_core.tracking.shape import Shape
 
 Scene = Callable[..., np.ndarray]
 CONFIG = {"size_return": 0.0, "camera_motion": False}
@@ -66,3 +67,11 @@ def test_it_may_be_switched_between_two_frames(model: DCFSTNet, scene: Scene) ->
         track = tracker.update(scene(160 - 20 * size, 120 - 24 * size, size=size))
     # The first step was told by the close-up of the given frame; from then on there is no growth.
     assert track.box_xywh[2:] == pytest.approx((44, 52.8), rel=0.05)
+
+
+def test_the_frame_it_is_given_in_makes_its_size_no_less_sure(
+    model: DCFSTNet, scene: Scene
+) -> None:
+    tracker = Tracker(model, small_config(**CONFIG))
+    tracker.init(scene(140, 96), (140, 96, 40, 48))
+    assert tracker._targets["target"].shape == Shape.start(40, 48)
