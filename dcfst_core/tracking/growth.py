@@ -27,6 +27,9 @@ _SIDE = 96
 _POINTS, _WITHIN = 7, 0.9
 _WINDOW, _LEVELS = (11, 11), 2
 _CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)
+# Of points on something as flat as the sky the flow tells nothing: the least eigenvalue of their
+# windows' gradients. (With OpenCV's own limit, a tenth, an airplane grew by a tenth a frame.)
+_LEAST_TEXTURE = 1e-3
 # Points that come back farther from where they were are lost, and so is the half that does worst.
 _RETURN_ERROR = 1.0
 _LEAST_POINTS = 8
@@ -149,6 +152,7 @@ def _flow(
         winSize=_WINDOW,
         maxLevel=_LEVELS,
         criteria=_CRITERIA,
+        minEigThreshold=_LEAST_TEXTURE,
     )
     return np.asarray(found, dtype=np.float32), np.asarray(status)[:, 0] > 0
 

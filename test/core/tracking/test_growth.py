@@ -52,7 +52,7 @@ def test_a_stretch_is_found_wherever_the_target_went(
 
 def test_of_a_small_target_it_is_known_less(picture: np.ndarray) -> None:
     deviations = []
-    for side in (12, 40, 120):
+    for side in (20, 40, 120):
         growth = CloseUp.of(picture, box(side, side)).growth_at(picture, *MIDDLE)
         assert growth is not None
         deviations.append(growth.deviation)
@@ -86,3 +86,10 @@ def test_a_target_at_the_edge_or_beyond_it_is_no_error(
     x, y = corner
     growth = CloseUp.of(picture, (x, y, 80, 60)).growth_at(picture, x + 40, y + 30)
     assert growth is None or math.hypot(growth.log_width, growth.log_height) < 0.02
+
+
+def test_what_is_as_flat_as_the_sky_tells_no_growth(picture: np.ndarray) -> None:
+    """Points on nothing but a compressed image's noise slide along what is near them."""
+    rng = np.random.default_rng(5)
+    skies = [(180 + rng.normal(0, 0.7, picture.shape)).astype(np.uint8) for _ in range(2)]
+    assert CloseUp.of(skies[0], box(90, 60)).growth_at(skies[1], *MIDDLE) is None
