@@ -18,6 +18,9 @@ from dataclasses import dataclass, replace
 from dcfst_core.tracking.growth import Growth
 
 _FIRST_DEVIATION = 0.05
+# A growth that is measured is believed as far as it is surer than this, the standard deviation of
+# growths: most targets keep their size, but some come nearer by more than a tenth a frame.
+_GROWTH_DEVIATION = 0.1
 # However long it is not measured, a log size is known within that.
 _MOST_DEVIATION = 0.3
 # The aspect of an object changes less than its size, and returns so many times as fast.
@@ -55,17 +58,17 @@ class Shape:
         """The state in the next frame, before the size is measured there.
 
         `drift`: standard deviation of a log size's change in one frame; `growth`: what is known of
-        the present one, which is believed as far as it is surer than that.
+        the present one.
         """
         if growth is None:
             return replace(self, variance=min(self.variance + drift**2, _MOST_DEVIATION**2))
         error2 = growth.deviation**2
-        believed = drift**2 / (drift**2 + error2)
+        believed = _GROWTH_DEVIATION**2 / (_GROWTH_DEVIATION**2 + error2)
         return replace(
             self,
             log_width=self.log_width + believed * growth.log_width,
             log_height=self.log_height + believed * growth.log_height,
-            variance=min(self.variance + believed * error2, _MOST_DEVIATION**2),
+            variance=min(self.variance + min(believed * error2, drift**2), _MOST_DEVIATION**2),
         )
 
     def measured(self, width: float, height: float, noise: float, back: float = 0.0) -> Shape:

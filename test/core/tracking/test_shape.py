@@ -55,13 +55,13 @@ def test_waiting_makes_less_sure_up_to_a_limit() -> None:
     assert waited.measured(60, 75, 0.06).width > shape.measured(60, 75, 0.06).width
 
 
-def test_growth_is_believed_as_far_as_it_is_surer_than_what_is_expected() -> None:
+def test_growth_is_believed_as_far_as_it_is_surer_than_growths_are_large() -> None:
     shape = Shape.start(40, 50)
-    grown = shape.expected(0.06, Growth(0.1, -0.05, 0.02))
-    # 0.06^2 / (0.06^2 + 0.02^2) = 0.9, and what is left of the variance is 0.9 of 0.02^2.
-    assert grown.width == pytest.approx(40 * math.exp(0.09))
-    assert grown.height == pytest.approx(50 * math.exp(-0.045))
-    assert grown.variance == pytest.approx(shape.variance + 0.9 * 0.02**2)
+    grown = shape.expected(0.06, Growth(0.1, -0.05, 0.05))
+    # 0.1^2 / (0.1^2 + 0.05^2) = 0.8, and what is left of the variance is 0.8 of 0.05^2.
+    assert grown.width == pytest.approx(40 * math.exp(0.08))
+    assert grown.height == pytest.approx(50 * math.exp(-0.04))
+    assert grown.variance == pytest.approx(shape.variance + 0.8 * 0.05**2)
     assert grown.given == shape.given
     doubtful = shape.expected(0.06, Growth(0.1, -0.05, 1e6))
     assert doubtful.width == pytest.approx(40)
