@@ -69,8 +69,9 @@ class CloseUp:
         """How much the target has grown in the next frame (H, W, 3), where its centre is about
         at (x, y); None where too few of its points are found again."""
         w, h = self.box_wh
-        later = _cut(frame_rgb, x, y, _seen(w, h))
-        scale = _SIDE / _seen(w, h)
+        side = _seen(w, h)
+        scale = _SIDE / side
+        later = _cut(frame_rgb, x, y, side)
         points, found = _same_points(self.gray, later, w * scale, h * scale)
         if len(points) < _LEAST_POINTS:
             return None
