@@ -2,7 +2,8 @@
 
 A cover that comes slowly, or a look-alike, may be like the target in everything that the network
 sees of it, and has other colours. They are counted in the middle of the box, in bins that overlap,
-with the region's brightness taken out: a shadow over all of it changes nothing. Not in the paper.
+with the brightness of what is around the box taken out: a shadow over all of it changes nothing,
+nor does it matter which region shows the box. Not in the paper.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ BINS = 8
 """Of each channel: a palette has BINS^3 shares."""
 _POINTS = 16  # along each side of the box
 _MIDDLE = 0.8  # of the box, along each side: its border shows what is behind
-_BRIGHTNESS = 110.0  # mean value to which a region is brought, of 255
+_AROUND = 3.0  # of the box, along each side, of which the brightness is taken
+_BRIGHTNESS = 110.0  # mean value to which that is brought, of 255
 _DARKEST = 8.0  # below this mean there is nothing but noise to bring up
 _LEARNING_RATE = 0.04
 
@@ -26,8 +28,8 @@ def palettes(patches: Tensor, boxes_xyxy: Tensor) -> Tensor:
 
     `patches`: normalised search regions (B, 3, S, S). Each row sums to one.
     """
-    pixels = denormalize_patches(_middle(patches, boxes_xyxy)[..., None])[..., 0]
-    brightness = denormalize_patches(patches.mean(dim=(2, 3), keepdim=True)).mean(dim=1)
+    pixels = _pixels(patches, boxes_xyxy, _MIDDLE)
+    brightness = _pixels(patches, boxes_xyxy, _AROUND).mean(dim=(1, 2), keepdim=True)
     scaled = pixels * (_BRIGHTNESS / brightness.clamp(min=_DARKEST))
     # Each value stands between the middles of two bins, and counts in both: eight bins a colour.
     place = (scaled * (BINS / 256) - 0.5).clamp(0, BINS - 1 - 1e-4)
@@ -53,13 +55,14 @@ def learned(known: Tensor, seen: Tensor) -> Tensor:
     return torch.lerp(known, seen, _LEARNING_RATE)
 
 
-def _middle(patches: Tensor, boxes_xyxy: Tensor) -> Tensor:
-    """Pixels (B, 3, n^2) at points spread evenly over the middle of each box."""
+def _pixels(patches: Tensor, boxes_xyxy: Tensor, share: float) -> Tensor:
+    """Pixels (B, 3, n^2) in 0..255 at points spread evenly over `share` of each box's sides."""
     side = patches.shape[3]
     steps = (torch.arange(_POINTS, device=patches.device) + 0.5) / _POINTS - 0.5
     low, high = boxes_xyxy.view(-1, 2, 2, 1).unbind(dim=1)
     # The middle of pixel 0 is at 0.5. A damaged model's boxes may be none.
-    places = ((low + high) / 2 + _MIDDLE * (high - low) * steps).nan_to_num()
+    places = ((low + high) / 2 + share * (high - low) * steps).nan_to_num()
     columns, rows = places.clamp(0, side - 1).long().unbind(dim=1)
     index = (rows[:, :, None] * side + columns[:, None]).flatten(1)
-    return patches.flatten(2).gather(2, index[:, None].expand(-1, 3, -1))
+    pixels = patches.flatten(2).gather(2, index[:, None].expand(-1, 3, -1))
+    return denormalize_patches(pixels[..., None])[..., 0]

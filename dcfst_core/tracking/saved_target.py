@@ -31,7 +31,7 @@ from dcfst_core.tracking.looks import LookBook, Looks
 from dcfst_core.tracking.memory import GramMemory, Sums
 from dcfst_core.tracking.target import Target
 
-FORMAT = "dcfst target 2"
+FORMAT = "dcfst target 3"
 MOST_BYTES = 16 * 2**20
 # The settings that decide what a sample feature and a look are.
 _SHAPING = (

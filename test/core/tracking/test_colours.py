@@ -32,8 +32,11 @@ def noise(seed: int, mean: tuple[int, int, int]) -> np.ndarray:
 def test_a_palette_is_the_count_of_colours_in_overlapping_bins() -> None:
     pixels = noise(0, (60, 120, 180))
     shown = patch(pixels)
-    whole = shown.mean(dim=(2, 3)).double() * torch.tensor([0.229, 0.224, 0.225]) * 255
-    brightness = float((whole + torch.tensor([0.485, 0.456, 0.406]) * 255).mean())
+    picture = np.full((96, 96, 3), 110.0)
+    picture[24:64, 20:52] = pixels
+    steps = (np.arange(16) + 0.5) / 16 - 0.5
+    rows, columns = ((44 + 120 * steps).clip(0, 95), (36 + 96 * steps).clip(0, 95))
+    brightness = picture[rows.astype(int)][:, columns.astype(int)].mean()
     counted = np.zeros((BINS,) * 3)
     for row in range(16):
         for column in range(16):
@@ -71,6 +74,17 @@ def test_other_colours_are_told_and_brightness_is_not() -> None:
     dark = patch(noise(1, (150, 70, 70)) * 0.5, around=(55, 55, 55))
     assert alike(dark) > 0.9
     assert alike(patch(noise(1, (75, 35, 35)))) < 0.5  # darker than its surroundings
+
+
+def test_it_does_not_matter_which_region_shows_the_box() -> None:
+    """One shows a bright window beside the place, one does not."""
+    picture = np.random.default_rng(3).normal(90, 30, (96, 112, 3)).clip(0, 255)
+    picture[:, 96:] = 250
+    pixels = torch.tensor(picture, dtype=torch.float32).permute(2, 0, 1)[None]
+    one, other = (normalize_patches(pixels[..., left : left + 96]) for left in (0, 16))
+    box = torch.tensor([[40.0, 40.0, 56.0, 56.0]])
+    shifted = box - torch.tensor([16.0, 0.0, 16.0, 0.0])
+    assert palettes(other, shifted) == pytest.approx(palettes(one, box), abs=1e-6)
 
 
 def test_what_is_learned_comes_nearer() -> None:
