@@ -49,7 +49,8 @@ class Evidence:
     rival_likeness: float = 0.0
     """Greatest cosine to what answered beside the target; 0 if nothing did."""
     rival_nearness: float = 0.0
-    """1 where something stands that looked like the target beside it, 0 far from all of them."""
+    """1 where something stands that looked like the target beside it, 0 far from all of them, and
+    where the target itself should be."""
     colour_likeness: float = 1.0
     """Of the colours in the box to the target's, brightness apart; 1: equal, or not compared."""
 

@@ -37,8 +37,11 @@ _RIVAL_ODDS, _COLOUR_ODDS, _OTHER_ODDS = -2.5, -3.0, -3.0
 # it. It is doubted below the first one where the target should be, below the second elsewhere, and
 # wholly so much lower.
 _MARGIN_THERE, _MARGIN_ELSEWHERE, _MARGIN_WIDTH = -0.15, 0.05, 0.25
+# A find on a rival's place is not doubted for that place alone above the second of these margins,
+# and wholly so up to the first.
+_RIVAL_MARGIN, _OWN_MARGIN = 0.15, 0.3
 # A find this far from where the target should be (see `Evidence.distance`) is elsewhere.
-_AWAY = 0.5
+AWAY = 0.5
 
 FEATURES = (
     "peak",
@@ -104,6 +107,11 @@ class Usual:
     doubted: bool = False
     """Whether nothing was learned since it was last in doubt."""
 
+    @property
+    def peak(self) -> float:
+        """The height of the peak where it is surely seen."""
+        return (self.sure or _TYPICAL).peak
+
     def allows(self, evidence: Evidence) -> bool:
         """Whether a find is near enough to the usual to be learned."""
         if self.sure is None:
@@ -165,11 +173,16 @@ def doubt(evidence: Evidence, usual: Usual) -> float:
 
 
 def _rival_doubt(evidence: Evidence) -> float:
-    """How surely a find is where a rival stands and not where the target should be, in [0, 1].
+    """How surely a find is a rival by its place, in [0, 1].
 
-    Two that look alike may stand close to each other: there, nothing follows from the place.
+    Not where it looks like the target and like nothing else that is known: rivals and the target
+    pass each other while it is away.
     """
-    return evidence.rival_nearness * _elsewhere(evidence)
+    unlike = 1.0
+    if evidence.rival_likeness != 0:
+        margin = evidence.likeness - evidence.rival_likeness
+        unlike = _clipped((_OWN_MARGIN - margin) / (_OWN_MARGIN - _RIVAL_MARGIN))
+    return evidence.rival_nearness * unlike
 
 
 def _other_doubt(evidence: Evidence) -> float:
@@ -181,7 +194,7 @@ def _other_doubt(evidence: Evidence) -> float:
 
 def _elsewhere(evidence: Evidence) -> float:
     """How surely a find is not where the target should be, in [0, 1]."""
-    return 1 - math.exp(-0.5 * (evidence.distance / _AWAY) ** 2)
+    return 1 - math.exp(-0.5 * (evidence.distance / AWAY) ** 2)
 
 
 def _colour_doubt(evidence: Evidence, usual: Usual) -> float:

@@ -15,15 +15,21 @@ from dcfst_core.network.embedding import Features
 from dcfst_core.network.rows import pick
 from dcfst_core.network.samples import SampleGrid
 from dcfst_core.track import Evidence, ScoreMap
+from dcfst_core.tracking.evidence import AWAY
 from dcfst_core.tracking.looks import Likeness
 from dcfst_core.tracking.patch import SearchRegion
 from dcfst_core.tracking.peaks import Peaks
 from dcfst_core.tracking.refinement import Refined
+from dcfst_core.tracking.rivals import is_apart
 from dcfst_core.tracking.target import Target
 
 # What answers by less than the first share of the target's peak is not taken for it while it is
 # there. By less than the second it will hardly be when the target is gone.
 _RIVAL_SHARE, _OTHER_SHARE = 0.2, 0.1
+# What is like the target by so much more than like anything beside it is no rival.
+_OWN_MARGIN = 0.2
+# Beyond its reach by so many target sizes it cannot be.
+_BEYOND = 0.5
 
 
 class Found(NamedTuple):
@@ -84,6 +90,12 @@ class Find:
     """Its colours (1, BINS^3); None where they are not compared."""
     scores: Tensor
     """(n, n), on the device."""
+
+    @property
+    def is_like_target(self) -> bool:
+        """Whether its look is rather the target's than that of anything known beside it."""
+        others = self.signals.rival_likeness
+        return others != 0 and self.signals.likeness - others > _OWN_MARGIN
 
     def score_map(self, grid: SampleGrid) -> ScoreMap:
         """The scores as a picture of the image around the find."""
@@ -154,31 +166,57 @@ def _held(row: Tensor) -> Tensor | None:
 def weigh(find: Find, target: Target) -> Evidence:
     """The evidence of a find: what the network says, and how it fits what is known."""
     x, y, w, h = find.box_xywh
-    away = target.motion.away(x + w / 2, y + h / 2)
+    motion = target.motion
+    away = motion.away(x + w / 2, y + h / 2)
+    # A rival's place is known, however long the target was away: it is not where *that* may be by
+    # now that counts beside it.
+    elsewhere = 1 - math.exp(-0.5 * (away / motion.stride / AWAY) ** 2)
     wider = math.log(w) - target.shape.log_width
     taller = math.log(h) - target.shape.log_height
     return Evidence(
         **find.signals._asdict(),
-        distance=away / target.motion.scale,
+        distance=away / motion.scale,
         size_change=abs(wider + taller) / 2,
         aspect_change=abs(wider - taller),
-        rival_nearness=target.rivals.nearness(*find.peak_xy, target.motion.size),
+        rival_nearness=elsewhere * target.rivals.nearness(*find.peak_xy, motion.size),
     )
 
 
 def other_peaks(candidates: Sequence[Find], chosen: Find) -> tuple[Other, ...]:
     """What else answers with a share of the chosen find's peak."""
     peak = chosen.signals.peak
-    places = [
-        (find.signals.second_peak, find.second_xy, find.second_descriptor) for find in candidates
-    ]
-    places += [
-        (find.signals.peak, find.peak_xy, find.descriptor)
-        for find in candidates
-        if find is not chosen
-    ]
+    unchosen = [find for find in candidates if find is not chosen]
+    places = [(*place, False) for find in candidates for place in _peaks(find)[1:]]
+    places += [(*_peaks(find)[0], find.is_like_target) for find in unchosen]
     return tuple(
-        Other(*place, descriptor, height >= _RIVAL_SHARE * peak)
-        for height, place, descriptor in places
+        Other(*place, descriptor, height >= _RIVAL_SHARE * peak and not is_like_target)
+        for height, place, descriptor, is_like_target in places
         if height >= _OTHER_SHARE * peak
     )
+
+
+def far_peaks(
+    finds: Sequence[Find], chosen: Find | None, target: Target, reach: float
+) -> tuple[Other, ...]:
+    """What answers with a share of the target's usual peak where it cannot be.
+
+    That is farther than `reach`, px, from where it should be. A second look around may have chosen
+    one out there nevertheless.
+    """
+    size, expected = target.motion.size, target.motion.expected()
+    least = _RIVAL_SHARE * target.belief.usual.peak
+    chosen_xy = None if chosen is None else chosen.peak_xy
+    return tuple(
+        Other(*place, descriptor, True)
+        for find in finds
+        for height, place, descriptor in _peaks(find)
+        if height >= least
+        and math.dist(place, expected) > reach + _BEYOND * size
+        and is_apart(place, chosen_xy, size)
+    )
+
+
+def _peaks(find: Find) -> tuple[tuple[float, tuple[float, float], Tensor | None], ...]:
+    """Height, place and descriptor of its first and its second peak."""
+    first = find.signals.peak, find.peak_xy, find.descriptor
+    return first, (find.signals.second_peak, find.second_xy, find.second_descriptor)

@@ -35,8 +35,8 @@ _FOLLOWED_ODDS = {
     TrackState.LOST: -1.5,
 }
 # Presence from which a target is taken for found though little but what is weighed speaks for it:
-# an awaited one, or a lost one whose find is not as usual.
-_FOUND_THRESHOLD = 0.8
+# an awaited one, or a lost one whose find is not as usual, or doubted by more than these log-odds.
+_FOUND_THRESHOLD, _DOUBTED_ODDS = 0.8, -0.5
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,7 @@ def judge(
     prior = predicted(before.presence, config.vanishing, config.returning)
     presence = _sigmoid(odds + verifier.carry * _logit(prior))
     enough = config.tracking_threshold
-    unusual = evidence is None or not before.usual.allows(evidence)
-    if before.awaited or (before.state is TrackState.LOST and unusual):
+    if before.awaited or (before.state is TrackState.LOST and _is_odd(evidence, before.usual)):
         enough = max(enough, _FOUND_THRESHOLD)
     seen = presence >= enough
     doubted = 0 if seen else before.doubted + 1
@@ -120,6 +119,13 @@ def judge(
     score = presence * _sigmoid(quality)
     awaited = before.awaited and not seen
     return Verdict(Belief(state, presence, score, doubted, usual, awaited), follow, sure)
+
+
+def _is_odd(evidence: Evidence | None, usual: Usual) -> bool:
+    """Whether a find is not quite what the target is like: it may be something else."""
+    if evidence is None or not usual.allows(evidence):
+        return True
+    return doubt(evidence, usual) < _DOUBTED_ODDS
 
 
 def may_learn(

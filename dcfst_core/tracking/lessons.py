@@ -67,12 +67,25 @@ def with_look(lesson: Lesson) -> LookBook | None:
     return looks if looks is None or descriptor is None else looks.with_look(descriptor)
 
 
-def with_others(target: Target, find: Find, others: Sequence[Other]) -> LookBook | None:
-    """The target's looks with those of what answers beside it in a frame in which it was found."""
-    looks = target.looks
+def with_others(
+    target: Target, find: Find | None, others: Sequence[Other], far: Sequence[Other]
+) -> LookBook | None:
+    """The target's looks with those of something else.
+
+    `find`: where it surely is, beside which `others` answer; None: they may be the target. `far`:
+    what answers where it cannot be.
+    """
+    looks, size = target.looks, target.motion.size
     if looks is None:
         return None
-    for x, y, descriptor, _ in others:
-        if descriptor is not None and is_apart((x, y), find.peak_xy, target.motion.size):
-            looks = looks.with_other(descriptor)
+    if find is None and target.motion.is_long_gone:
+        looks = looks.without_far()
+    for other in far:
+        if other.descriptor is not None:
+            looks = looks.with_far(other.descriptor)
+    if find is None:
+        return looks
+    for other in others:
+        if other.descriptor is not None and is_apart(other[:2], find.peak_xy, size):
+            looks = looks.with_other(other.descriptor)
     return looks

@@ -7,6 +7,7 @@ What is decided after them is decided on the host.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -84,8 +85,8 @@ class Localiser:
 
         The host waits for the device once.
         """
-        regions = [region for plan in plans for region in plan.regions]
-        owners = [index for index, plan in enumerate(plans) for _ in plan.regions]
+        regions = [region for plan in plans for region in plan.looked_at]
+        owners = [index for index, plan in enumerate(plans) for _ in plan.looked_at]
         held = [targets[owner] for owner in owners]
         with self._timer("crop"):
             patches = crop_regions(image, regions)
@@ -178,11 +179,12 @@ class Localiser:
 
 def _reach(plans: Sequence[Plan], device: torch.device) -> Tensor | None:
     """Centres and radii (B, 3), patch px, of the circles in which targets in doubt have to be."""
-    if all(plan.reach == float("inf") for plan in plans):
+    if all(plan.reach == math.inf for plan in plans):
         return None
     rows = []
     for plan in plans:
-        for region in plan.regions:
+        for region in plan.looked_at:
             x, y, _, _ = region.to_patch((*plan.expected_xy, 0.0, 0.0))
-            rows.append((x, y, plan.reach * region.scale))
+            reach = math.inf if region is plan.beyond else plan.reach
+            rows.append((x, y, reach * region.scale))
     return to_device(rows, device)

@@ -77,6 +77,9 @@ class LookBook:
     looks: Looks
     taken: int
     others_taken: int = 0
+    others_before: tuple[Tensor, int] | None = None
+    """`looks.others` and how many of them are taken, without what was far from a target that is
+    away; None where there is no such thing."""
 
     @classmethod
     def start(cls, features: Features, box_xyxy: Tensor, capacity: int) -> LookBook:
@@ -111,8 +114,20 @@ class LookBook:
     def with_other(self, descriptor: Tensor) -> LookBook:
         """The book with one more look (1, F) of something else, kept in the same way."""
         others = _with_row(self.looks.others, self.others_taken, descriptor, least=0)
-        taken = min(self.others_taken + 1, others.shape[1])
-        return replace(self, looks=self.looks._replace(others=others), others_taken=taken)
+        return self._with_others(others, min(self.others_taken + 1, others.shape[1]))
+
+    def with_far(self, descriptor: Tensor) -> LookBook:
+        """The same for what is far from the target while that is away: it can be taken back."""
+        before = self.others_before or (self.looks.others, self.others_taken)
+        return replace(self.with_other(descriptor), others_before=before)
+
+    def without_far(self) -> LookBook:
+        """The book as if nothing far had been taken up since the target was last seen."""
+        return self if self.others_before is None else self._with_others(*self.others_before)
+
+    def _with_others(self, others: Tensor, taken: int) -> LookBook:
+        looks = self.looks._replace(others=others)
+        return replace(self, looks=looks, others_taken=taken, others_before=None)
 
 
 def _with_row(rows: Tensor, taken: int, descriptor: Tensor, least: int) -> Tensor:

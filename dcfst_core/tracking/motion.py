@@ -24,6 +24,11 @@ _LEAPING_STEP = 0.25
 # A target's share of the camera's motion is the slope of its steps over the camera's. It begins at
 # the first of these, which counts as much as steps of the second, in squared sizes.
 _FIRST_SHARE, _FIRST_WEIGHT, _SHARE_KEPT = 0.5, 0.1, 0.9
+# The camera's steps that are not known may have undone what is known of them, if that is no more
+# than so many of their usual lengths.
+_UNDONE = 4.0
+# For so many frames it is believed that what was beyond its reach is not the target.
+_LONG_GONE = 60
 # So many frames widen the circle to any frame.
 _ANYWHERE = 1_000_000
 
@@ -126,9 +131,22 @@ class Motion:
             return math.inf
         return self.size * (1 + 2 * self._wandered(self.step))
 
+    @property
+    def stride(self) -> float:
+        """The same for one that was seen just now, however long ago it was."""
+        return self.size * (1 + 2 * self.step)
+
     def may_leap(self) -> bool:
         """Whether one step may lead out of the search region."""
         return math.hypot(self.step, math.sqrt(self.blind)) > _LEAPING_STEP
+
+    @property
+    def is_long_gone(self) -> bool:
+        """Whether it may be, after all, what stood where it could not have got to by itself.
+
+        It may have been carried off, or frames may have been missed; then it is what is there.
+        """
+        return self.frames_unseen >= _LONG_GONE
 
     def _wandered(self, step: float) -> float:
         """How far it may be from where it should be, sizes: with steps as of a random walk, its
@@ -148,11 +166,12 @@ class Motion:
     def away(self, x: float, y: float) -> float:
         """How far a place, px, is from where the target should be in this frame.
 
-        Where a step of the camera is not known, the target may as well be where it was: cameras
-        are held on what is filmed.
+        Where a step of the camera is not known, the target may as well be where it was, if that
+        step may have been so long: cameras are held on what is filmed.
         """
         away = math.dist((x, y), self.expected())
-        if self.blind:
+        known = self.share * math.hypot(self.camera_x, self.camera_y) / self.size
+        if 0 < known <= _UNDONE * math.sqrt(self.blind):
             halted = replace(self, camera_x=0.0, camera_y=0.0)
             away = min(away, math.dist((x, y), halted.expected()))
         return away

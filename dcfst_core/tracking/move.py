@@ -66,12 +66,20 @@ def _noise(find: Find, config: TrackerConfig) -> float:
 
 
 def next_rivals(
-    target: Target, find: Find | None, others: Sequence[Other], surely: bool
+    target: Target,
+    find: Find | None,
+    others: Sequence[Other],
+    far: Sequence[Other],
+    surely: bool,
 ) -> Rivals:
     """The target's rivals after a frame with this find and these others, by their places.
 
-    `surely`: whether the find is the target for sure.
+    `far`: others where the target cannot be; `surely`: whether the find is the target for sure.
     """
     places = [(other.x, other.y) for other in others if other.is_rival]
+    if find is not None and find.is_like_target and not surely:
+        find = None  # no rival has moved there
     found_xy = None if find is None else find.peak_xy
-    return target.rivals.after(places, found_xy, surely, target.motion.size)
+    far_away = [(other.x, other.y) for other in far]
+    known = target.rivals.without_far() if target.motion.is_long_gone else target.rivals
+    return known.after(places, found_xy, surely, target.motion.size, far_away)

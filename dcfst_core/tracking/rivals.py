@@ -2,7 +2,9 @@
 
 While the target is seen, whatever else the regressor answers to is something else. When the target
 then disappears, the best find nearly always is one of those. So their places are remembered, and
-moved with what is found there, until nothing has been found there for a while. Not in the paper.
+moved with what is found there, until nothing has been found there for a while. While it is away
+one more region a frame is looked at beyond its reach: who answers there is something else, too, and
+would be found as soon as it is within reach. Not in the paper.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ class Rival(NamedTuple):
     x: float
     y: float
     frames_unseen: int = 0
+    far: bool = False
+    """Whether it was taken up while the target was away, as it cannot have been there."""
 
 
 class Rivals(NamedTuple):
@@ -51,20 +55,25 @@ class Rivals(NamedTuple):
         moved = [rival._replace(x=rival.x + dx, y=rival.y + dy) for rival in self.places]
         return Rivals(tuple(moved))
 
+    def without_far(self) -> Rivals:
+        """Those that stood beside the target."""
+        return Rivals(tuple(rival for rival in self.places if not rival.far))
+
     def after(
         self,
         others: Sequence[tuple[float, float]],
         find_xy: tuple[float, float] | None,
         seen: bool,
         size: float,
+        far: Sequence[tuple[float, float]] = (),
     ) -> Rivals:
         """The rivals after a frame.
 
         `others`: where else the frame has peaks, px; `find_xy`: its find; `seen`: whether that is
-        the target. New ones are taken up only beside the target itself: what appears while it is
-        away may be the target that comes back.
+        the target. New ones are taken up beside the target itself, and from `far`, peaks where it
+        cannot be: what else appears while it is away may be the target that comes back.
         """
-        places = list(others)
+        places = [*others, *far]
         if find_xy is not None:
             if seen:
                 places = [place for place in places if is_apart(place, find_xy, size)]
@@ -76,10 +85,12 @@ class Rivals(NamedTuple):
                 continue
             near = min(places, key=lambda p: math.dist(p, rival[:2]), default=None)
             if near is not None and math.dist(near, rival[:2]) <= _STEP * size:
-                rivals.append(Rival(*near))
+                rivals.append(Rival(*near, far=rival.far and not seen))
             elif rival.frames_unseen < _KEPT:
                 rivals.append(rival._replace(frames_unseen=rival.frames_unseen + 1))
-        if seen:
-            known = {rival[:2] for rival in rivals}
-            rivals = [Rival(*place) for place in places if place not in known] + rivals
+        known = {rival[:2] for rival in rivals}
+        fresh = [place for place in (places if seen else far) if place not in known]
+        # Who is near the target counts more than who is far.
+        new = [Rival(*place, far=not seen) for place in fresh]
+        rivals = new + rivals if seen else rivals + new
         return Rivals(tuple(dict.fromkeys(rivals))[:_MOST])

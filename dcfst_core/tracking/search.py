@@ -13,6 +13,9 @@ from dcfst_core.tracking.target import Target
 
 # Neighbouring tiles share a tenth of what a sample grid covers: nothing falls between them.
 _TILE_STEP = 0.9
+# So many frames after a target was last seen, what answers beyond its reach is something else.
+# Later it may have gone there; where the camera moved unseen (`Motion.blind`), at once.
+_BEYOND_FRAMES, _MOST_BLIND = 20, 0.25
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,13 @@ class Plan:
     """Pixels from there within which it must be found; infinite: no limit."""
     next_tile: int
     """The tile that comes next, if this frame does not find it."""
+    beyond: SearchRegion | None = None
+    """One at the border of its reach: what answers farther out is something else."""
+
+    @property
+    def looked_at(self) -> tuple[SearchRegion, ...]:
+        """All regions, the one beyond its reach last."""
+        return self.regions if self.beyond is None else (*self.regions, self.beyond)
 
 
 def make_plan(
@@ -43,10 +53,13 @@ def make_plan(
     if target.state is TrackState.TRACKING:
         return Plan((home,), expected_xy, math.inf, target.next_tile)
     reach = target.motion.reach(config.reach)
-    if target.state is not TrackState.LOST:
-        return Plan((home,), expected_xy, reach, target.next_tile)
     x, y = expected_xy
     expected = replace(home, centre_x=min(max(x, 0), width), centre_y=min(max(y, 0), height))
+    beyond = None
+    if config.lost_search_tiles > 0:
+        beyond = _beyond(target, expected, width, height, grid, reach)
+    if target.state is not TrackState.LOST:
+        return Plan((home,), expected_xy, reach, target.next_tile, beyond)
     extra = _tiles_in_reach(target, expected, width, height, grid, reach)
     extra += _zoomed(expected, config.lost_search_zoom)
     regions, budget = [home], config.lost_search_tiles
@@ -59,7 +72,8 @@ def make_plan(
     count = min(budget, len(extra))
     first = target.next_tile
     regions += [extra[(first + k) % len(extra)] for k in range(count)]
-    return Plan(tuple(regions), expected_xy, reach, (first + count) % max(len(extra), 1))
+    next_tile = (first + count) % max(len(extra), 1)
+    return Plan(tuple(regions), expected_xy, reach, next_tile, beyond)
 
 
 def look_around(plan: Plan, target: Target, grid: SampleGrid, config: TrackerConfig) -> Plan:
@@ -74,7 +88,8 @@ def look_around(plan: Plan, target: Target, grid: SampleGrid, config: TrackerCon
         for dy in (-step, step)
         for dx in (-step, step)
     )
-    return replace(plan, regions=regions, reach=target.motion.reach(config.reach) + step)
+    reach = target.motion.reach(config.reach) + step
+    return replace(plan, regions=regions, reach=reach, beyond=None)
 
 
 def _covered(region: SearchRegion, grid: SampleGrid) -> float:
@@ -105,6 +120,32 @@ def _tiles_in_reach(
     seen = replace(expected, centre_x=target.motion.x, centre_y=target.motion.y)
     tiles = _tiles(seen, width, height, _TILE_STEP * covered)
     return [tile for tile in tiles if _distance(tile, expected) < reach + covered / 2]
+
+
+def _beyond(
+    target: Target,
+    expected: SearchRegion,
+    width: int,
+    height: int,
+    grid: SampleGrid,
+    reach: float,
+) -> SearchRegion | None:
+    """The region to look at beyond its reach, another one in every frame; None: there is none.
+
+    Who stands there now will be within reach in some frames, and be found: it is well to know by
+    then that he was there all the time.
+    """
+    motion = target.motion
+    if motion.frames_unseen > _BEYOND_FRAMES or motion.blind > _MOST_BLIND:
+        return None
+    covered = _covered(expected, grid)
+    seen = replace(expected, centre_x=motion.x, centre_y=motion.y)
+    tiles = [
+        tile
+        for tile in _tiles(seen, width, height, _TILE_STEP * covered)
+        if reach - covered / 4 < _distance(tile, expected) < reach + covered
+    ]
+    return tiles[motion.frames_unseen % len(tiles)] if tiles else None
 
 
 def _distance(a: SearchRegion, b: SearchRegion) -> float:

@@ -15,7 +15,7 @@ from torch import Tensor
 from dcfst_core.network.samples import SampleGrid
 from dcfst_core.track import Evidence, TrackState
 from dcfst_core.tracking.config import TrackerConfig
-from dcfst_core.tracking.finds import Find, Other, other_peaks, weigh
+from dcfst_core.tracking.finds import Find, Other, far_peaks, other_peaks, weigh
 from dcfst_core.tracking.judgement import Verdict, choose, judge
 from dcfst_core.tracking.localisation import Localiser
 from dcfst_core.tracking.search import Plan, look_around
@@ -32,6 +32,8 @@ class Sighting(NamedTuple):
     verdict: Verdict
     others: tuple[Other, ...] = ()
     """What else answers."""
+    far: tuple[Other, ...] = ()
+    """What answers where the target cannot be."""
 
 
 def sight(
@@ -46,8 +48,8 @@ def sight(
     """Look for all targets in `image` (3, H, W), and again for those that were missed."""
     finds = localiser.find(image, targets, plans)
     sightings = [
-        _decide(target, candidates, verifier, config)
-        for target, candidates in zip(targets, finds, strict=True)
+        _decide(target, plan, candidates, verifier, config)
+        for target, plan, candidates in zip(targets, plans, finds, strict=True)
     ]
     missed = [
         index
@@ -60,7 +62,7 @@ def sight(
         more = localiser.find(image, leapt, around)
         for index, further in zip(missed, more, strict=True):
             candidates = [*finds[index], *further]
-            sightings[index] = _decide(targets[index], candidates, verifier, config)
+            sightings[index] = _decide(targets[index], plans[index], candidates, verifier, config)
     return sightings
 
 
@@ -72,14 +74,18 @@ def _may_have_leapt(target: Target, sighting: Sighting) -> bool:
 
 def _decide(
     target: Target,
-    candidates: Sequence[Find],
+    plan: Plan,
+    finds: Sequence[Find],
     verifier: Verifier,
     config: TrackerConfig,
 ) -> Sighting:
+    candidates = [find for find in finds if find.region is not plan.beyond]
+    beyond = [find for find in finds if find.region is plan.beyond]
     weighed = [weigh(find, target) for find in candidates]
     choice = choose(weighed, target.belief, verifier)
     verdict = judge(target.belief, choice, verifier, config)
-    if choice is None:
-        return Sighting(None, None, verdict)
-    find = candidates[choice.place]
-    return Sighting(find, choice.evidence, verdict, other_peaks(candidates, find))
+    find = None if choice is None else candidates[choice.place]
+    far = far_peaks(beyond, find, target, plan.reach)
+    if choice is None or find is None:
+        return Sighting(None, None, verdict, far=far)
+    return Sighting(find, choice.evidence, verdict, other_peaks(candidates, find), far)

@@ -240,16 +240,15 @@ class Tracker:
     ) -> None:
         """Write what one frame says of a target's place, shape and state."""
         config = self._config
-        find, evidence, verdict, others = sighting
+        find, evidence, verdict, others, far = sighting
         was_lost = target.state is TrackState.LOST
         target.belief, target.evidence = verdict.belief, evidence
         shown = find if self.keep_score_maps else None
         target.score_map = None if shown is None else shown.score_map(self._grid)
         seen = target.state is TrackState.TRACKING
         surely = is_sure(target.belief, config)
-        target.rivals = next_rivals(target, find, others, surely)
-        if find is not None and surely:
-            target.looks = with_others(target, find, others)
+        target.rivals = next_rivals(target, find, others, far, surely)
+        target.looks = with_others(target, find if surely else None, others, far)
         target.shape = next_shape(target.shape, find if seen else None, config)
         target.followed = verdict.follow
         if find is not None and verdict.follow:

@@ -15,10 +15,12 @@ from small_settings import small_config
 from dcfst_core import Tracker, TrackState
 from dcfst_core.network.model import DCFSTNet
 from dcfst_core.network.samples import SampleGrid
+from dcfst_core.tracking.evidence import Means, Usual
 from dcfst_core.tracking.finds import (
     Examined,
     Find,
     Found,
+    far_peaks,
     other_peaks,
     read_finds,
     weigh,
@@ -152,7 +154,16 @@ def test_the_evidence_is_the_signals_and_how_they_fit_what_is_known(
     assert evidence.distance == pytest.approx(50 / (3 * math.sqrt(40 * 48)))  # it may be fast
     assert evidence.rival_nearness == 0.0
     target.rivals = Rivals((Rival(*placed.peak_xy),))
-    assert weigh(placed, target).rival_nearness == 1.0
+    elsewhere = 1 - math.exp(-0.5 * (evidence.distance / 0.5) ** 2)
+    assert weigh(placed, target).rival_nearness == pytest.approx(elsewhere)
+    # However long the target was away: where the rival stands is known.
+    target.motion = replace(target.motion, frames_unseen=100)
+    assert weigh(placed, target).distance < evidence.distance / 3
+    assert weigh(placed, target).rival_nearness == pytest.approx(elsewhere)
+    # They cross: the target is where it should be, whoever stood there.
+    x, y = target.motion.expected()
+    there = replace(placed, box_xywh=(x - 20, y - 24, 40.0, 48.0))
+    assert weigh(there, target).rival_nearness == 0.0
     wider, taller = math.log(60 / 40), math.log(36 / 48)
     assert evidence.size_change == pytest.approx(abs(wider + taller) / 2)
     assert evidence.aspect_change == pytest.approx(wider - taller)
@@ -187,7 +198,7 @@ def test_each_target_gets_the_finds_of_its_own_regions(model: DCFSTNet, scene: S
 
 
 def test_nothing_within_reach_of_any_region_leaves_no_find(model: DCFSTNet, scene: Scene) -> None:
-    tracker = Tracker(model, CONFIG)
+    tracker = Tracker(model, replace(CONFIG, lost_search_tiles=0))
     tracker.init(scene(60, 80), BOX)
     target = held(tracker)
     target.belief = replace(target.belief, state=TrackState.UNCERTAIN)
@@ -210,3 +221,26 @@ def test_other_peaks_are_those_of_some_height_that_were_not_chosen() -> None:
     assert other_peaks([low], low) == ()
     (find,) = other_peaks([low, other], low)
     assert find[:2] == (7.0, 9.0) and find.descriptor is other.descriptor
+    # What looks like the target itself may be the target: no rival has moved there.
+    unknown = replace(other, signals=half._replace(rival_likeness=half.likeness - 0.1))
+    assert [found.is_rival for found in other_peaks([low, other], low)] == [False]
+    assert [found.is_rival for found in other_peaks([low, unknown], low)] == [True]
+
+
+def test_far_peaks_are_those_where_the_target_cannot_be(model: DCFSTNet, scene: Scene) -> None:
+    tracker = Tracker(model, CONFIG)
+    tracker.init(scene(60, 80), BOX)
+    target = held(tracker)
+    one, _ = read_finds(*rows(), REGIONS)
+    assert one is not None and target.motion.expected() == (80.0, 104.0)
+    first, second = far_peaks([one], None, target, 100.0)
+    assert (first[:2], second[:2]) == (one.peak_xy, one.second_xy)
+    assert first.is_rival and first.descriptor is one.descriptor
+    # The first is 255 px away, the second 297; half a size more than the reach are 22.
+    assert far_peaks([one], None, target, 240.0) == (second,)
+    assert far_peaks([one], None, target, 280.0) == ()
+    # A second look around may have chosen it.
+    assert far_peaks([one], one, target, 100.0) == (second,)
+    usual = Usual(sure=Means(2.0, 0.9))
+    target.belief = replace(target.belief, usual=usual)
+    assert far_peaks([one], None, target, 100.0) == (first,)  # 0.3 is little beside 2

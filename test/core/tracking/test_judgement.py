@@ -353,7 +353,7 @@ def test_a_lost_target_is_found_by_what_is_as_usual_or_by_much_evidence(
     assert much.state is TrackState.TRACKING
 
 
-def test_a_find_where_a_rival_stands_is_doubted_unless_the_target_should_be_there(
+def test_a_find_where_a_rival_stands_is_doubted_unless_it_looks_like_the_target(
     evidence: Make,
 ) -> None:
     def odds(**values: float) -> float:
@@ -362,14 +362,29 @@ def test_a_find_where_a_rival_stands_is_doubted_unless_the_target_should_be_ther
         return choice.odds
 
     free = odds(distance=1.0, rival_nearness=0.0)
-    taken = odds(distance=1.0, rival_nearness=1.0)
-    assert taken - free == pytest.approx(-2.5 * (1 - math.exp(-2)))
-    # They cross: the target is where it should be, whoever stood there.
-    assert odds(distance=0.0, rival_nearness=1.0) == odds(distance=0.0, rival_nearness=0.0)
+    for others, doubt in ((0.0, 1.0), (0.75, 1.0), (0.675, 0.5), (0.6, 0.0), (-0.1, 0.0)):
+        find = {"likeness": 0.9, "rival_likeness": others}
+        taken = odds(distance=1.0, rival_nearness=1.0, **find)
+        assert taken - free == pytest.approx(-2.5 * doubt)
     # Of two finds as good as each other it is the other one.
     both = [evidence(distance=1.0, rival_nearness=1.0), evidence(distance=1.0)]
     choice = choose(both, Belief(), PLAIN_VERIFIER)
     assert choice is not None and choice.place == 1
+
+
+def test_a_lost_targets_find_that_is_doubted_must_be_surer(evidence: Make) -> None:
+    """As one that is not as usual: a rival may look all as the target is wont to."""
+    before = Belief(TrackState.LOST, 0.0, usual=Usual(sure=Means(0.8, 0.9)))
+    free = saying(evidence, 0.6)
+    taken = replace(free, rival_nearness=0.5)
+    assert judged(before, free, TOLD).belief.state is TrackState.TRACKING
+    # The same odds for both: what is doubted has gathered them otherwise.
+    undoubted = choose([free], before, TOLD)
+    assert undoubted is not None
+    same = undoubted._replace(evidence=taken)
+    assert judge(before, same, TOLD, CONFIG).belief.state is TrackState.LOST
+    seen = replace(before, state=TrackState.UNCERTAIN)
+    assert judge(seen, same, TOLD, CONFIG).belief.state is TrackState.TRACKING
 
 
 def test_a_find_of_other_colours_is_doubted(evidence: Make) -> None:

@@ -75,6 +75,19 @@ def test_what_is_something_else_is_remembered_apart() -> None:
     assert other.looks.others[0].tolist() == [seen[0].tolist(), [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
 
 
+def test_what_was_far_can_be_taken_back_until_the_target_was_seen_beside_something() -> None:
+    beside, far, farther = (torch.eye(3)[None, row] for row in (2, 1, 0))
+    book = book_of([1.0, 0.0, 0.0]).with_other(beside)
+    away = book.with_far(far).with_far(farther)
+    assert [float(away.looks.likeness(row).others) for row in (beside, far, farther)] == [1, 1, 1]
+    back = away.without_far()
+    assert [float(back.looks.likeness(row).others) for row in (beside, far, farther)] == [1, 0, 0]
+    assert back.others_taken == book.others_taken == 1
+    assert back.without_far() is back
+    stays = away.with_other(beside).without_far()
+    assert float(stays.looks.likeness(far).others) == 1
+
+
 def test_a_restored_book_knows_nothing_else() -> None:
     book = book_of([1.0, 0.0, 0.0], [0.0, 1.0, 0.0]).with_other(torch.tensor([[0.0, 0.0, 1.0]]))
     restored = LookBook.restored(book.looks, 3)

@@ -152,3 +152,15 @@ def test_unknown_steps_of_a_camera_that_moves_widen_the_reach_and_teach_nothing(
     assert steady.carried(None).reach(1.0) == steady.reach(1.0)
     assert once.seen((150.0, 100.0, 30.0, 30.0)).step == shaken.step
     assert once.seen((150.0, 100.0, 30.0, 30.0)).reach(1.0) == shaken.reach(1.0)
+
+
+def test_where_the_camera_moved_unseen_the_target_may_be_where_it_was() -> None:
+    """If the step that is not known may have undone those that are."""
+    shaken = filmed(1.0, SHAKE)
+    here = shaken.missed().carried((45.0, 0.0))
+    back = (shaken.x, shaken.y)
+    assert here.away(*back) > 30
+    assert here.carried(None).away(*back) < 5
+    far = here.carried((150.0, 0.0)).carried(None)
+    assert 150 < far.away(*back)
+    assert far.away(*far.expected()) == 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dcfst_core.tracking.rivals import Rivals
+from dcfst_core.tracking.rivals import Rival, Rivals
 
 SIZE = 20.0
 TARGET = (100.0, 100.0)
@@ -62,3 +62,17 @@ def test_no_more_than_some_are_remembered_the_newest_first() -> None:
     assert rivals.nearness(200.0 + 50 * 19, 0.0, SIZE) == 1.0
     assert rivals.nearness(200.0, 0.0, SIZE) < 0.01
     assert len(set(rivals.places)) == len(rivals.places)
+
+
+def test_what_stands_where_the_target_cannot_be_is_one_also_while_it_is_away() -> None:
+    away = (300.0, 100.0)
+    rivals = Rivals().after([], None, seen=False, size=SIZE, far=[away])
+    assert rivals.nearness(*away, SIZE) == 1.0
+    # It comes nearer: a known one is followed, and stays one rival.
+    closer = (288.0, 100.0)
+    rivals = rivals.after([closer], None, seen=False, size=SIZE, far=[closer])
+    assert rivals.places == (Rival(*closer, far=True),)
+    assert rivals.without_far() == Rivals()
+    # Once the target was seen with it beside, it is like the others.
+    beside = rivals.after([closer], TARGET, seen=True, size=SIZE)
+    assert beside.without_far() == beside

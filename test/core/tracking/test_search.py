@@ -203,3 +203,40 @@ def test_a_second_look_covers_twice_as_far_without_gaps() -> None:
     assert np.any([covered(region, points, CONFIG) for region in second.regions], axis=0).all()
     assert {region.side for region in second.regions} == {first.regions[0].side}
     assert math.isfinite(second.reach) and second.expected_xy == first.expected_xy
+
+
+def test_a_target_in_doubt_has_one_region_beyond_its_reach_in_turn() -> None:
+    motion, middles = replace(Motion.start(BOX), step=0.1), set()
+    grid = SampleGrid(CONFIG.grid_size, CONFIG.grid_spacing, CONFIG.patch_size)
+    half = (CONFIG.grid_size - 1) / 2 * CONFIG.grid_spacing / (CONFIG.patch_size / 100)
+    for state in (TrackState.UNCERTAIN, TrackState.LOST):
+        for frames in range(1, 16):
+            plan = plan_of(make_target(state, unseen(motion, frames)))
+            assert plan.beyond is not None and plan.looked_at == (*plan.regions, plan.beyond)
+            region = plan.beyond
+            away = np.subtract((region.centre_x, region.centre_y), plan.expected_xy)
+            assert np.hypot(*(np.abs(away) + half)) > plan.reach  # some of it is out of reach
+            assert np.abs(away).max() < plan.reach + 2 * half
+            middles.add((region.centre_x, region.centre_y))
+    assert len(middles) > 8
+    again = look_around(plan, make_target(), grid, CONFIG)
+    assert again.beyond is None and again.looked_at == again.regions
+
+
+@pytest.mark.parametrize(
+    ("state", "changed", "tiles"),
+    [
+        (TrackState.TRACKING, {"frames_unseen": 1}, 2),
+        (TrackState.LOST, {"frames_unseen": 21}, 2),  # it may have gone there by now
+        (TrackState.LOST, {"frames_unseen": 5, "blind": 0.3}, 2),  # or the camera moved it there
+        (TrackState.LOST, {"frames_unseen": 5}, 0),  # one region is all that may be looked at
+        (TrackState.LOST, {"frames_unseen": 5, "size": 300.0}, 2),  # nothing is beyond
+    ],
+    ids=["seen", "late", "blind", "no tiles", "large"],
+)
+def test_nothing_is_beyond_its_reach(
+    state: TrackState, changed: dict[str, float], tiles: int
+) -> None:
+    target = make_target(state, replace(Motion.start(BOX), **changed))
+    plan = plan_of(target, replace(CONFIG, lost_search_tiles=tiles))
+    assert plan.beyond is None and plan.looked_at == plan.regions

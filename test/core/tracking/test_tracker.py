@@ -88,6 +88,43 @@ def test_what_stood_beside_a_target_is_not_taken_for_it_when_it_is_gone(
     assert gone.evidence.rival_likeness > gone.evidence.likeness
 
 
+def test_a_twin_out_of_reach_is_not_taken_for_a_target_that_is_gone(
+    model: DCFSTNet, scene: Scene
+) -> None:
+    """It stood four sizes away when the target vanished; as time goes by it comes within reach."""
+
+    def shown(with_target: bool) -> np.ndarray:
+        frame = scene(30, 80, with_target)
+        frame[80:128, 230:270] = scene(30, 80)[80:128, 30:70]
+        return frame
+
+    tracker = Tracker(model, CONFIG)
+    tracker.init(shown(True), (30, 80, 40, 48))
+    for _ in range(12):
+        assert tracker.update(shown(True)).state is TrackState.TRACKING
+    for frame in range(40):
+        gone = tracker.update(shown(False))
+        assert gone.state is not TrackState.TRACKING, frame
+    target = tracker._targets["target"]
+    assert target.motion.reach(CONFIG.reach) > 200
+    assert target.rivals.nearness(250.0, 104.0, target.motion.size) > 0.9
+    back = [tracker.update(shown(True)) for _ in range(5)]
+    assert back[-1].state is TrackState.TRACKING
+    assert np.abs(centre(back[-1].box_xywh) - (50, 104)).max() < 6
+
+
+def test_a_target_that_was_carried_off_is_found_in_the_end(model: DCFSTNet, scene: Scene) -> None:
+    """Nothing tells it from a twin, but that nothing else is like it for two seconds."""
+    tracker = Tracker(model, CONFIG)
+    tracker.init(scene(30, 80), (30, 80, 40, 48))
+    for _ in range(12):
+        assert tracker.update(scene(30, 80)).state is TrackState.TRACKING
+    there = [tracker.update(scene(230, 80)) for _ in range(75)]
+    assert all(track.state is not TrackState.TRACKING for track in there[:40])
+    assert there[-1].state is TrackState.TRACKING
+    assert np.abs(centre(there[-1].box_xywh) - (250, 104)).max() < 6
+
+
 def test_a_target_that_grows_is_followed_in_size(model: DCFSTNet, scene: Scene) -> None:
     tracker = Tracker(model, CONFIG)
     tracker.init(scene(100, 80), (100, 80, 40, 48))
