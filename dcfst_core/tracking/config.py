@@ -50,14 +50,16 @@ class TrackerConfig:
         "who is not where it should be is looked for again in the frame, twice as far around",
     )
     lost_search_tiles: int = option(
-        2, "extra search regions looked at per frame while lost, tiling the frame", 0, 16
+        2,
+        "extra search regions looked at per frame while lost, tiling the frame; unless 0 one more "
+        "in the first 20 frames in doubt: what stands beyond the target's reach is not it",
+        *(0, 16),
     )
     lost_search_zoom: float = option(
         1.25,
         "while lost, regions are also taken so many times larger and smaller, in turn: it may "
         "come back nearer or farther; 1 = never",
-        1.0,
-        4.0,
+        *(1.0, 4.0),
     )
     # Sample RoIs and regressor
     grid_size: int = option(

@@ -3,8 +3,8 @@
 While the target is seen, whatever else the regressor answers to is something else. When the target
 then disappears, the best find nearly always is one of those. So their places are remembered, and
 moved with what is found there, until nothing has been found there for a while. While it is away
-one more region a frame is looked at beyond its reach: who answers there is something else, too, and
-would be found as soon as it is within reach. Not in the paper.
+one more region a frame is looked at beyond its reach: who answers there is something else, too,
+and would be found as soon as it is within reach. Not in the paper.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def make_plan(
 
     They are where it should be by now, larger and smaller regions there, and tiles, visited in
     turn, that cover what is within its reach, in the end the frame: `lost_search_tiles` in all, so
-    the cost stays bounded.
+    the cost stays bounded. In the first frames in doubt there is one more, `Plan.beyond`.
     """
     home = SearchRegion.around(target.box_xywh, config.search_area_scale, config.patch_size)
     expected_xy = target.motion.expected()
