@@ -39,9 +39,9 @@ _RIVAL_ODDS, _COLOUR_ODDS, _OTHER_ODDS = -2.5, -3.0, -3.0
 _MARGIN_THERE, _MARGIN_ELSEWHERE, _MARGIN_WIDTH = -0.15, 0.05, 0.25
 # A find on a rival's place is not doubted for that place alone above the second of these margins,
 # and wholly so up to the first.
-_RIVAL_MARGIN, _OWN_MARGIN = 0.15, 0.3
+_RIVALS_MARGIN, _OWN_MARGIN = 0.15, 0.3
 # A find this far from where the target should be (see `Evidence.distance`) is elsewhere.
-AWAY = 0.5
+_AWAY = 0.5
 
 FEATURES = (
     "peak",
@@ -181,20 +181,21 @@ def _rival_doubt(evidence: Evidence) -> float:
     unlike = 1.0
     if evidence.rival_likeness != 0:
         margin = evidence.likeness - evidence.rival_likeness
-        unlike = _clipped((_OWN_MARGIN - margin) / (_OWN_MARGIN - _RIVAL_MARGIN))
+        unlike = _clipped((_OWN_MARGIN - margin) / (_OWN_MARGIN - _RIVALS_MARGIN))
     return evidence.rival_nearness * unlike
 
 
 def _other_doubt(evidence: Evidence) -> float:
     """How surely a find looks like what stood beside the target, and not like it, in [0, 1]."""
     margin = evidence.likeness - evidence.rival_likeness
-    least = _MARGIN_THERE + (_MARGIN_ELSEWHERE - _MARGIN_THERE) * _elsewhere(evidence)
+    least = _MARGIN_THERE + (_MARGIN_ELSEWHERE - _MARGIN_THERE) * elsewhere(evidence.distance)
     return _clipped((least - margin) / _MARGIN_WIDTH)
 
 
-def _elsewhere(evidence: Evidence) -> float:
-    """How surely a find is not where the target should be, in [0, 1]."""
-    return 1 - math.exp(-0.5 * (evidence.distance / AWAY) ** 2)
+def elsewhere(distance: float) -> float:
+    """How surely a find at a distance, as `Evidence.distance`, is not where the target should be,
+    in [0, 1]."""
+    return 1 - math.exp(-0.5 * (distance / _AWAY) ** 2)
 
 
 def _colour_doubt(evidence: Evidence, usual: Usual) -> float:

@@ -15,7 +15,7 @@ from dcfst_core.network.embedding import Features
 from dcfst_core.network.rows import pick
 from dcfst_core.network.samples import SampleGrid
 from dcfst_core.track import Evidence, ScoreMap
-from dcfst_core.tracking.evidence import AWAY
+from dcfst_core.tracking.evidence import elsewhere
 from dcfst_core.tracking.looks import Likeness
 from dcfst_core.tracking.patch import SearchRegion
 from dcfst_core.tracking.peaks import Peaks
@@ -168,9 +168,9 @@ def weigh(find: Find, target: Target) -> Evidence:
     x, y, w, h = find.box_xywh
     motion = target.motion
     away = motion.away(x + w / 2, y + h / 2)
-    # A rival's place is known, however long the target was away: it is not where *that* may be by
-    # now that counts beside it.
-    elsewhere = 1 - math.exp(-0.5 * (away / motion.stride / AWAY) ** 2)
+    # A rival's place is known however long the target was away, whose own is less and less: what
+    # speaks for the target there is how far it goes in one frame.
+    not_there = elsewhere(away / motion.stride)
     wider = math.log(w) - target.shape.log_width
     taller = math.log(h) - target.shape.log_height
     return Evidence(
@@ -178,7 +178,7 @@ def weigh(find: Find, target: Target) -> Evidence:
         distance=away / motion.scale,
         size_change=abs(wider + taller) / 2,
         aspect_change=abs(wider - taller),
-        rival_nearness=elsewhere * target.rivals.nearness(*find.peak_xy, motion.size),
+        rival_nearness=not_there * target.rivals.nearness(*find.peak_xy, motion.size),
     )
 
 
@@ -203,7 +203,7 @@ def far_peaks(
     That is farther than `reach`, px, from where it should be. A second look around may have chosen
     one out there nevertheless.
     """
-    size, expected = target.motion.size, target.motion.expected()
+    motion, size = target.motion, target.motion.size
     least = _RIVAL_SHARE * target.belief.usual.peak
     chosen_xy = None if chosen is None else chosen.peak_xy
     return tuple(
@@ -211,7 +211,7 @@ def far_peaks(
         for find in finds
         for height, place, descriptor in _peaks(find)
         if height >= least
-        and math.dist(place, expected) > reach + _BEYOND * size
+        and motion.away(*place) > reach + _BEYOND * size
         and is_apart(place, chosen_xy, size)
     )
 
