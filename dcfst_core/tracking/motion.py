@@ -28,7 +28,7 @@ _FIRST_SHARE, _FIRST_WEIGHT, _SHARE_KEPT = 0.5, 0.1, 0.9
 # than so many of their usual lengths.
 _UNDONE = 4.0
 # For so many frames it is believed that what was beyond its reach is not the target.
-_LONG_GONE = 60
+_LONG_GONE = 90
 # So many frames widen the circle to any frame.
 _ANYWHERE = 1_000_000
 

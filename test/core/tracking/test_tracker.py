@@ -114,12 +114,12 @@ def test_a_twin_out_of_reach_is_not_taken_for_a_target_that_is_gone(
 
 
 def test_a_target_that_was_carried_off_is_found_in_the_end(model: DCFSTNet, scene: Scene) -> None:
-    """Nothing tells it from a twin, but that nothing else is like it for two seconds."""
+    """Nothing tells it from a twin, but that nothing else is like it for three seconds."""
     tracker = Tracker(model, CONFIG)
     tracker.init(scene(30, 80), (30, 80, 40, 48))
     for _ in range(12):
         assert tracker.update(scene(30, 80)).state is TrackState.TRACKING
-    there = [tracker.update(scene(230, 80)) for _ in range(75)]
+    there = [tracker.update(scene(230, 80)) for _ in range(105)]
     assert all(track.state is not TrackState.TRACKING for track in there[:40])
     assert there[-1].state is TrackState.TRACKING
     assert np.abs(centre(there[-1].box_xywh) - (250, 104)).max() < 6
