@@ -98,7 +98,7 @@ def test_a_twin_out_of_reach_is_not_taken_for_a_target_that_is_gone(
         frame[80:128, 230:270] = scene(30, 80)[80:128, 30:70]
         return frame
 
-    tracker = Tracker(model, CONFIG)
+    tracker = Tracker(model, QUICK)
     tracker.init(shown(True), (30, 80, 40, 48))
     for _ in range(12):
         assert tracker.update(shown(True)).state is TrackState.TRACKING
@@ -106,7 +106,7 @@ def test_a_twin_out_of_reach_is_not_taken_for_a_target_that_is_gone(
         gone = tracker.update(shown(False))
         assert gone.state is not TrackState.TRACKING, frame
     target = tracker._targets["target"]
-    assert target.motion.reach(CONFIG.reach) > 200
+    assert target.motion.reach(QUICK.reach) > 200
     assert target.rivals.nearness(250.0, 104.0, target.motion.size) > 0.9
     back = [tracker.update(shown(True)) for _ in range(5)]
     assert back[-1].state is TrackState.TRACKING
@@ -115,7 +115,7 @@ def test_a_twin_out_of_reach_is_not_taken_for_a_target_that_is_gone(
 
 def test_a_target_that_was_carried_off_is_found_in_the_end(model: DCFSTNet, scene: Scene) -> None:
     """Nothing tells it from a twin, but that nothing else is like it for three seconds."""
-    tracker = Tracker(model, CONFIG)
+    tracker = Tracker(model, QUICK)
     tracker.init(scene(30, 80), (30, 80, 40, 48))
     for _ in range(12):
         assert tracker.update(scene(30, 80)).state is TrackState.TRACKING
