@@ -102,10 +102,11 @@ def test_a_twin_out_of_reach_is_not_taken_for_a_target_that_is_gone(
     tracker.init(shown(True), (30, 80, 40, 48))
     for _ in range(12):
         assert tracker.update(shown(True)).state is TrackState.TRACKING
-    for frame in range(40):
-        gone = tracker.update(shown(False))
-        assert gone.state is not TrackState.TRACKING, frame
     target = tracker._targets["target"]
+    for frame in range(26):
+        if frame == 20:  # as if it was away for long
+            target.motion = replace(target.motion, frames_unseen=50)
+        assert tracker.update(shown(False)).state is not TrackState.TRACKING, frame
     assert target.motion.reach(QUICK.reach) > 200
     assert target.rivals.nearness(250.0, 104.0, target.motion.size) > 0.9
     back = [tracker.update(shown(True)) for _ in range(5)]
@@ -119,8 +120,11 @@ def test_a_target_that_was_carried_off_is_found_in_the_end(model: DCFSTNet, scen
     tracker.init(scene(30, 80), (30, 80, 40, 48))
     for _ in range(12):
         assert tracker.update(scene(30, 80)).state is TrackState.TRACKING
-    there = [tracker.update(scene(230, 80)) for _ in range(105)]
-    assert all(track.state is not TrackState.TRACKING for track in there[:40])
+    target, there = tracker._targets["target"], []
+    for away, frames in ((0, 20), (50, 6), (90, 6)):
+        target.motion = replace(target.motion, frames_unseen=away)
+        there += [tracker.update(scene(230, 80)) for _ in range(frames)]
+    assert all(track.state is not TrackState.TRACKING for track in there[:26])
     assert there[-1].state is TrackState.TRACKING
     assert np.abs(centre(there[-1].box_xywh) - (250, 104)).max() < 6
 
