@@ -84,8 +84,8 @@ def _decide(
     weighed = [weigh(find, target) for find in candidates]
     choice = choose(weighed, target.belief, verifier)
     verdict = judge(target.belief, choice, verifier, config)
-    find = None if choice is None else candidates[choice.place]
+    if choice is None:
+        return Sighting(None, None, verdict, far=far_peaks(beyond, None, target, plan.reach))
+    find = candidates[choice.place]
     far = far_peaks(beyond, find, target, plan.reach)
-    if choice is None or find is None:
-        return Sighting(None, None, verdict, far=far)
     return Sighting(find, choice.evidence, verdict, other_peaks(candidates, find), far)
