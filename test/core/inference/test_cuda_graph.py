@@ -29,13 +29,15 @@ CONFIG = TrackerConfig(
     augment_first_frame=False,
 )
 # Never lost, so that the number of regions stays; never sure, so that reach is among the inputs.
-# Without the second look, which has another number of regions, and so another graph.
+# Without the second look and the one beyond its reach, which have another number of regions, and
+# so another graph.
 IN_DOUBT = replace(
     CONFIG,
     tracking_threshold=1.0,
     learning_threshold=1.0,
     lost_threshold=0.0,
     look_around=False,
+    lost_search_tiles=0,
 )
 
 
