@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dcfst_core.network.samples import SampleGrid
@@ -55,12 +56,16 @@ def make_plan(
     reach = target.motion.reach(config.reach)
     x, y = expected_xy
     expected = replace(home, centre_x=min(max(x, 0), width), centre_y=min(max(y, 0), height))
+    covered = _covered(expected, grid)
+    # In an order that stays while it is lost, so that every tile has its turn.
+    seen = replace(expected, centre_x=target.motion.x, centre_y=target.motion.y)
+    tiles = _tiles(seen, width, height, _TILE_STEP * covered)
     beyond = None
     if config.lost_search_tiles > 0:
-        beyond = _beyond(target, expected, width, height, grid, reach)
+        beyond = _beyond(target, tiles, expected, covered, reach)
     if target.state is not TrackState.LOST:
         return Plan((home,), expected_xy, reach, target.next_tile, beyond)
-    extra = _tiles_in_reach(target, expected, width, height, grid, reach)
+    extra = _in_reach(tiles, expected, covered, reach)
     extra += _zoomed(expected, config.lost_search_zoom)
     regions, budget = [home], config.lost_search_tiles
     if _distance(home, expected) > target.motion.size / 2:
@@ -104,33 +109,23 @@ def _zoomed(region: SearchRegion, zoom: float) -> list[SearchRegion]:
     return [replace(region, side=region.side * factor) for factor in (zoom, 1 / zoom)]
 
 
-def _tiles_in_reach(
-    target: Target,
-    expected: SearchRegion,
-    width: int,
-    height: int,
-    grid: SampleGrid,
-    reach: float,
+def _in_reach(
+    tiles: Sequence[SearchRegion], expected: SearchRegion, covered: float, reach: float
 ) -> list[SearchRegion]:
-    """Regions that cover what lies within reach; none where the expected region does so alone."""
-    covered = _covered(expected, grid)
+    """Tiles that cover what lies within reach; none where the expected region does so alone."""
     if reach <= covered / 2:
         return []
-    # In an order that stays while it is lost, so that every tile has its turn.
-    seen = replace(expected, centre_x=target.motion.x, centre_y=target.motion.y)
-    tiles = _tiles(seen, width, height, _TILE_STEP * covered)
     return [tile for tile in tiles if _distance(tile, expected) < reach + covered / 2]
 
 
 def _beyond(
     target: Target,
+    tiles: Sequence[SearchRegion],
     expected: SearchRegion,
-    width: int,
-    height: int,
-    grid: SampleGrid,
+    covered: float,
     reach: float,
 ) -> SearchRegion | None:
-    """The region to look at beyond its reach, another one in every frame; None: there is none.
+    """The tile to look at beyond its reach, another one in every frame; None: there is none.
 
     Who stands there now will be within reach in some frames, and be found: it is well to know by
     then that he was there all the time.
@@ -138,14 +133,10 @@ def _beyond(
     motion = target.motion
     if motion.frames_unseen > _BEYOND_FRAMES or motion.blind > _MOST_BLIND:
         return None
-    covered = _covered(expected, grid)
-    seen = replace(expected, centre_x=motion.x, centre_y=motion.y)
-    tiles = [
-        tile
-        for tile in _tiles(seen, width, height, _TILE_STEP * covered)
-        if reach - covered / 4 < _distance(tile, expected) < reach + covered
+    around = [
+        tile for tile in tiles if reach - covered / 4 < _distance(tile, expected) < reach + covered
     ]
-    return tiles[motion.frames_unseen % len(tiles)] if tiles else None
+    return around[motion.frames_unseen % len(around)] if around else None
 
 
 def _distance(a: SearchRegion, b: SearchRegion) -> float:
