@@ -178,10 +178,8 @@ def _rival_doubt(evidence: Evidence) -> float:
     Not where it looks like the target and like nothing else that is known: rivals and the target
     pass each other while it is away.
     """
-    unlike = 1.0
-    if evidence.rival_likeness != 0:
-        margin = evidence.likeness - evidence.rival_likeness
-        unlike = _clipped((_OWN_MARGIN - margin) / (_OWN_MARGIN - _RIVALS_MARGIN))
+    margin = known_margin(evidence.likeness, evidence.rival_likeness)
+    unlike = _clipped((_OWN_MARGIN - margin) / (_OWN_MARGIN - _RIVALS_MARGIN))
     return evidence.rival_nearness * unlike
 
 
@@ -190,6 +188,12 @@ def _other_doubt(evidence: Evidence) -> float:
     margin = evidence.likeness - evidence.rival_likeness
     least = _MARGIN_THERE + (_MARGIN_ELSEWHERE - _MARGIN_THERE) * elsewhere(evidence.distance)
     return _clipped((least - margin) / _MARGIN_WIDTH)
+
+
+def known_margin(likeness: float, rival_likeness: float) -> float:
+    """How much more a find is like the target than like what is known beside it; 0 if nothing is
+    known there."""
+    return likeness - rival_likeness if rival_likeness else 0.0
 
 
 def elsewhere(distance: float) -> float:

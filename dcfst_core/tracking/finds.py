@@ -15,7 +15,7 @@ from dcfst_core.network.embedding import Features
 from dcfst_core.network.rows import pick
 from dcfst_core.network.samples import SampleGrid
 from dcfst_core.track import Evidence, ScoreMap
-from dcfst_core.tracking.evidence import elsewhere
+from dcfst_core.tracking.evidence import elsewhere, known_margin
 from dcfst_core.tracking.looks import Likeness
 from dcfst_core.tracking.patch import SearchRegion
 from dcfst_core.tracking.peaks import Peaks
@@ -94,8 +94,8 @@ class Find:
     @property
     def is_like_target(self) -> bool:
         """Whether its look is rather the target's than that of anything known beside it."""
-        others = self.signals.rival_likeness
-        return others != 0 and self.signals.likeness - others > _OWN_MARGIN
+        signals = self.signals
+        return known_margin(signals.likeness, signals.rival_likeness) > _OWN_MARGIN
 
     def score_map(self, grid: SampleGrid) -> ScoreMap:
         """The scores as a picture of the image around the find."""
