@@ -32,6 +32,12 @@ class TrackerConfig:
     window_strength: float = option(
         0.45, "how much a cosine window lowers scores at the region's border (paper: 0)", 0.0, 1.0
     )
+    motion_window: float = option(
+        0.5,
+        "how much scores are lowered that are farther from where the target should be than it is "
+        "wont to move: a look-alike that passes does not take it along (paper: 0)",
+        *(0.0, 1.0),
+    )
     subgrid_peak: bool = option(
         True, "fit a Gaussian to the score peak (paper: the grid's best RoI)"
     )
@@ -39,8 +45,7 @@ class TrackerConfig:
         1.5,
         "how far from where it was last seen a target in doubt may be, in target sizes, beside "
         "what it may have moved since",
-        0.1,
-        1000.0,
+        *(0.1, 1000.0),
     )
     camera_motion: bool = option(
         True, "look where the target is if it moved in the image as the scene did (paper: no)"
@@ -92,8 +97,7 @@ class TrackerConfig:
     recent_share: float = option(
         0.4,
         "share of the newest frames in the model (paper: none); needs memory = gram",
-        0.0,
-        0.9,
+        *(0.0, 0.9),
     )
     recent_rate: float = option(
         0.25, "delta of the newest frames' part: how soon they are forgotten", 0.0, 1.0
@@ -120,15 +124,13 @@ class TrackerConfig:
         0.0,
         "an update takes the features that the search has already if the target moved less than "
         "this share of its size; 0 = always a new crop, centred on the target (paper)",
-        0.0,
-        2.0,
+        *(0.0, 2.0),
     )
     hard_negative_threshold: float = option(
         1.0,
         "a second peak above this share of the main one updates the model at once, the RoIs "
         "around it with a greater weight; 1 = never",
-        0.0,
-        1.0,
+        *(0.0, 1.0),
     )
     hard_negative_weight: float = option(
         4.0, "weight of the RoIs around such a peak; of the others: 1", 1.0, 100.0
@@ -147,8 +149,7 @@ class TrackerConfig:
         0.1,
         "lambda, relative to the mean square of a hidden feature vector, with which the IoU "
         "predictor's last layer is fitted to the first frame; 0 = not fitted (ATOM)",
-        0.0,
-        1e3,
+        *(0.0, 1e3),
     )
     num_proposals: int = option(
         7, "boxes refined: one unchanged, others jittered in opposite pairs (ATOM: 10)", 1, 128
@@ -194,8 +195,7 @@ class TrackerConfig:
     lost_after: int = option(
         6,
         "frames not seen in a row before it may count as lost; until then its box follows",
-        1,
-        1000,
+        *(1, 1000),
     )
     learning_threshold: float = option(
         0.65, "presence from which the model and the looks learn from a frame", 0.0, 1.0

@@ -26,11 +26,12 @@ from dcfst_core.tracking.colours import likeness, palettes
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.finds import Examined, Find, Found, read_finds
 from dcfst_core.tracking.looks import Likeness, Looks
-from dcfst_core.tracking.patch import crop_regions, to_device
+from dcfst_core.tracking.patch import SearchRegion, crop_regions, to_device
 from dcfst_core.tracking.peaks import find_peaks
 from dcfst_core.tracking.refinement import BoxRefiner, Cells, Refined
 from dcfst_core.tracking.search import Plan
 from dcfst_core.tracking.target import Target
+from dcfst_core.tracking.windows import border_window, course_window
 
 
 class SearchInputs(NamedTuple):
@@ -41,8 +42,9 @@ class SearchInputs(NamedTuple):
     kernel: RegressorKernel
     target_wh: Tensor
     """(B, 2) patch px."""
-    window: Tensor
-    """(B,) strength of the cosine window."""
+    course: Tensor
+    """(B, 3) where the target should be and how far from there it is wont to be, see
+    `course_window`."""
     reach: Tensor | None
     """(B, 3), see `find_peaks`; None if no target is in doubt, which is to cost nothing."""
 
@@ -102,7 +104,7 @@ class Localiser:
                 patches,
                 join([target.model.kernel for target in held]),
                 target_wh,
-                to_device([self._config.window_strength] * len(owners), image.device),
+                _course(held, regions, image.device),
                 _reach(plans, image.device),
             )
         )
@@ -141,11 +143,18 @@ class Localiser:
                 scores,
                 self._grid,
                 inputs.target_wh,
-                inputs.window,
                 self._config.subgrid_peak,
+                self._window(inputs.course),
                 inputs.reach,
             )
         return Found(blocks, features, scores, peaks)
+
+    def _window(self, course: Tensor) -> Tensor:
+        config, grid = self._config, self._grid
+        border = border_window(grid.size, config.window_strength, course.device)
+        if config.motion_window == 0:
+            return border
+        return border * course_window(grid, course, config.motion_window)
 
     def examine_finds(self, inputs: ExamineInputs, cells: Cells | None) -> Examined:
         """Refine the boxes at the peaks and compare them with what is known; on the device."""
@@ -175,6 +184,20 @@ class Localiser:
             palette = palettes(inputs.patches, boxes_xyxy)
             alike = likeness(inputs.palette, palette)
         return Examined(refined, looks, descriptor, other, alike, palette)
+
+
+def _course(
+    targets: Sequence[Target], regions: Sequence[SearchRegion], device: torch.device
+) -> Tensor:
+    """Where targets should be in their regions (B, 3), and how far from there they are wont to be.
+
+    All in patch px.
+    """
+    rows = []
+    for target, region in zip(targets, regions, strict=True):
+        x, y, _, _ = region.to_patch((*target.motion.expected(), 0.0, 0.0))
+        rows.append((x, y, target.motion.spread * region.scale))
+    return to_device(rows, device)
 
 
 def _reach(plans: Sequence[Plan], device: torch.device) -> Tensor | None:

@@ -19,6 +19,8 @@ _RATE = 0.1
 _LEAST_STEP, _LEAST_DRIFT = 0.1, 0.14
 # Of a new target nothing is known: it may go as fast as that, target sizes a frame.
 _FIRST_STEP = 1.0
+# How far the box of a target that halts may be off, target sizes.
+_BOX_SPREAD = 0.25
 # Whose steps are shorter does not leap out of its search region: what is there is something else.
 _LEAPING_STEP = 0.25
 # A target's share of the camera's motion is the slope of its steps over the camera's. It begins at
@@ -130,6 +132,14 @@ class Motion:
         if self.frames_unseen >= _ANYWHERE:
             return math.inf
         return self.size * (1 + 2 * self._wandered(self.step))
+
+    @property
+    def spread(self) -> float:
+        """How far, px, it is wont to be from where it should be in this frame.
+
+        A standard deviation, as of `scale`; the box is off by something even if the target halts.
+        """
+        return self.size * (_BOX_SPREAD + 2 * self._wandered(self.step))
 
     @property
     def stride(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import torch
@@ -29,20 +28,22 @@ def find_peaks(
     scores: Tensor,
     grid: SampleGrid,
     target_wh: Tensor,
-    window_strength: float | Tensor,
     subgrid: bool,
+    window: Tensor | None = None,
     reach: Tensor | None = None,
 ) -> Peaks:
     """Locate the peaks of score maps (B, n, n).
 
-    The window only decides which peak is the main one; heights are those of the unweighted scores.
-    `target_wh`: (B, 2) in patch px: scores nearer than this to the peak belong to it.
-    `window_strength`: in [0, 1], one for all or (B,). `reach`: (B, 3) x, y and radius, patch px,
-    of circles in which the main peaks have to lie; an infinite radius is no limit.
+    `target_wh`: (B, 2) in patch px: scores nearer than this to the peak belong to it. `window`:
+    (B, n, n), or one for all, of factors in [0, 1]. It only decides which peak is the main one;
+    heights are those of the unweighted scores. `reach`: (B, 3) x, y and radius, patch px, of
+    circles in which the main peaks have to lie; an infinite radius is no limit.
     """
     batch, size, _ = scores.shape
-    # Lowered by a share of their magnitude: negative scores at the border must not rise.
-    weighted = scores - (1 - _window(size, window_strength, scores.device)) * scores.abs()
+    weighted = scores
+    if window is not None:
+        # Lowered by a share of their magnitude: negative scores must not rise.
+        weighted = scores - (1 - window) * scores.abs()
     if reach is not None:
         weighted = weighted.masked_fill(~_within_reach(scores, grid, reach), float("-inf"))
     highest, best = weighted.flatten(1).max(dim=1)
@@ -61,19 +62,6 @@ def find_peaks(
 def _centre_xy(grid: SampleGrid, row: Tensor, col: Tensor) -> Tensor:
     middle = (grid.size - 1) / 2
     return (torch.stack((col, row), dim=1) - middle) * grid.spacing + grid.patch_size / 2
-
-
-def _window(size: int, strength: float | Tensor, device: torch.device) -> Tensor:
-    share = torch.as_tensor(strength, device=device).view(-1, 1, 1)
-    return 1 + share * _hann_less_one(size, device)
-
-
-@functools.cache
-def _hann_less_one(size: int, device: torch.device) -> Tensor:
-    """Made once for a device: a frame is a long list of small operations."""
-    # Hann over size + 2 points, without its zero ends, so that the border is lowered, not erased.
-    hann = torch.hann_window(size + 2, periodic=False, device=device)[1:-1]
-    return hann[:, None] * hann - 1
 
 
 def _within_reach(scores: Tensor, grid: SampleGrid, reach: Tensor) -> Tensor:

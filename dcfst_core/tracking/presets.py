@@ -19,6 +19,7 @@ _PLAIN: dict[str, Any] = {
     "judgement": False,
     "camera_motion": False,
     "growth": False,
+    "motion_window": 0.0,
     "look_around": False,
     "size_return": 0.0,
     "looks": 0,

@@ -48,7 +48,7 @@ OUT_OF_REACH = {
 # Commands of `dcfst` that other tests run: test_cli.py, test_ros_bench.py, test/reliability.
 ELSEWHERE = ("bench", "scenario")
 # Not commands: settings of other programs, formulas.
-OTHER = ("[dcfst]", "label =", "protocol =", "command =", "p' =", "logit p =")
+OTHER = ("[dcfst]", "label =", "protocol =", "command =", "p' =", "logit p =", "window(x) =")
 
 
 def blocks(text: str) -> Iterator[str]:

@@ -226,7 +226,7 @@ class DCFSTModule(L.LightningModule):
 
     def _miss(self, scores: Tensor, batch: Example) -> dict[str, Tensor]:
         box = batch["test_box"]
-        peaks = find_peaks(scores, self.grid, box[:, 2:], 0.0, True)
+        peaks = find_peaks(scores, self.grid, box[:, 2:], True)
         distance = (peaks.centre_xy - box[:, :2] - box[:, 2:] / 2).norm(dim=1)
         relative = distance / box[:, 2:].prod(dim=1).sqrt()
         return {"miss_rate": (relative > 0.5).float().mean(), "centre_error": relative.median()}

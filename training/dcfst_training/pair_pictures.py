@@ -43,7 +43,7 @@ def draw_pairs(module: DCFSTModule, batch: Example, out: Path) -> None:
     scores = module.scores(seen.train, seen.test, train_wh)
     predicted = (module.predict_iou(seen, batch).predicted + 1) / 2
     labels = module.train_samples.labels(train_wh, module.hparams.output_sigma_factor)
-    peaks = find_peaks(scores, module.grid, train_wh, 0.0, True).centre_xy
+    peaks = find_peaks(scores, module.grid, train_wh, True).centre_xy
     count = len(train_wh)
     figure, axes = plt.subplots(count, 5, figsize=(17, 3.5 * count), squeeze=False)
     for row, places in enumerate(axes):

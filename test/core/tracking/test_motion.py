@@ -91,6 +91,15 @@ def test_far_for_a_slow_target_is_near_for_a_fast_one() -> None:
     assert away.scale == pytest.approx(30 + 3 * 60, rel=0.01)
 
 
+def test_the_place_of_who_stood_is_known_best() -> None:
+    new, stood = Motion.start((100.0, 100.0, 30.0, 30.0)), moving(0.0, 0.0)
+    assert 0.25 * 30 < stood.spread < 0.3 * 30
+    assert stood.spread < moving(6.0, 0.0).spread < new.spread == (0.25 + 2) * 30
+    away = [missed(stood, frames).spread for frames in (1, 4, 50)]
+    assert stood.spread < away[0] and away == sorted(away)
+    assert math.isfinite(Motion.anywhere(640.0, 480.0).spread)
+
+
 def test_no_place_is_far_for_a_target_that_may_be_anywhere() -> None:
     anywhere = Motion.anywhere(30.0, 30.0)
     assert 1000.0 / anywhere.scale == 0.0

@@ -27,10 +27,10 @@ def circle(x: float, y: float, radius: float) -> Tensor:
 
 @pytest.mark.parametrize("offset", [(0.0, 0.0), (3.1, -2.7), (40.6, 17.9), (-90.3, 66.6)])
 def test_subgrid_peak_of_a_gaussian(offset: tuple[float, float]) -> None:
-    peaks = find_peaks(hill(*offset), GRID, WH, window_strength=0.0, subgrid=True)
+    peaks = find_peaks(hill(*offset), GRID, WH, subgrid=True)
     found = peaks.centre_xy[0] - 144
     assert (found - torch.tensor(offset)).abs().max() < 0.01
-    coarse = find_peaks(hill(*offset), GRID, WH, window_strength=0.0, subgrid=False)
+    coarse = find_peaks(hill(*offset), GRID, WH, subgrid=False)
     assert (coarse.centre_xy[0] - 144 - torch.tensor(offset)).abs().max() <= 4.0
 
 
@@ -41,60 +41,34 @@ def test_the_vertex_needs_neither_the_width_of_the_hill_nor_its_height(
 ) -> None:
     wh, offset = torch.tensor([[36.0, 81.0]]), torch.tensor([[42.7, -24.9]])
     scores = height * GRID.labels(wh, factor, offset).view(1, 31, 31)
-    peaks = find_peaks(scores, GRID, wh, 0.0, True)
+    peaks = find_peaks(scores, GRID, wh, True)
     assert (peaks.centre_xy - 144 - offset).abs().max() < 0.01
 
 
 def test_second_peak_is_the_rival_and_not_the_slope() -> None:
     scores = hill(0.0, 0.0) + hill(80.0, -64.0, 0.6)
-    peaks = find_peaks(scores, GRID, WH, 0.0, True)
+    peaks = find_peaks(scores, GRID, WH, True)
     assert float(peaks.score) == pytest.approx(1.0, abs=1e-3)
     assert float(peaks.second_score) == pytest.approx(0.6, abs=1e-3)
     assert peaks.second_xy.tolist() == [[144 + 80.0, 144 - 64.0]]
 
 
-def test_window_prefers_the_middle_but_reports_the_true_height() -> None:
-    wh = torch.tensor([[40.0, 40.0]])
-    scores = hill(112.0, 112.0, 1.0, wh) + hill(0.0, 0.0, 0.9, wh)
-    free = find_peaks(scores, GRID, wh, 0.0, True)
-    windowed = find_peaks(scores, GRID, wh, 0.5, True)
-    assert (free.centre_xy - 144 - 112).abs().max() < 1
-    assert (windowed.centre_xy - 144).abs().max() < 1
-    assert float(windowed.score) == pytest.approx(0.9, abs=1e-3)
-    assert float(windowed.second_score) == pytest.approx(1.0, abs=1e-3)
-    each = find_peaks(
-        scores.expand(2, -1, -1), GRID, wh.expand(2, -1), torch.tensor([0.0, 0.5]), True
-    )
-    assert torch.equal(each.centre_xy, torch.cat((free.centre_xy, windowed.centre_xy)))
-
-
-@pytest.mark.parametrize("strength", [0.1, 0.5, 1.0])
-def test_the_window_never_lifts_a_score(strength: float) -> None:
-    # All scores are negative, those at the border a little more: the best is in the middle.
-    middle = torch.full((1, 31, 31), -0.52)
-    middle[0, 15, 15] = -0.5
-    assert find_peaks(middle, GRID, WH, strength, False).centre_xy.tolist() == [[144.0, 144.0]]
-    # Equal scores: none at the border is preferred to the middle's.
-    level = torch.full((1, 31, 31), -0.5)
-    assert (find_peaks(level, GRID, WH, strength, False).centre_xy - 144).abs().max() == 0
-
-
 def test_a_peak_on_the_border_is_not_moved_outwards() -> None:
     scores = torch.zeros(1, 31, 31)
     scores[0, 0, 30] = 1.0
-    peaks = find_peaks(scores, GRID, torch.tensor([[20.0, 20.0]]), 0.0, True)
+    peaks = find_peaks(scores, GRID, torch.tensor([[20.0, 20.0]]), True)
     assert peaks.centre_xy[0].tolist() == [144 + 120.0, 144 - 120.0]
 
 
 def test_only_peaks_within_reach_are_taken() -> None:
     scores = hill(16.0, 8.0, 0.3) + hill(72.0, 0.0)
     free, near = circle(144.0, 144.0, math.inf), circle(144.0, 144.0, 60.0)
-    assert find_peaks(scores, GRID, WH, 0.0, False, free).centre_xy.tolist() == [[216.0, 144.0]]
-    peaks = find_peaks(scores, GRID, WH, 0.0, False, near)
+    assert find_peaks(scores, GRID, WH, False, reach=free).centre_xy.tolist() == [[216.0, 144.0]]
+    peaks = find_peaks(scores, GRID, WH, False, reach=near)
     assert peaks.centre_xy.tolist() == [[160.0, 152.0]]
     assert float(peaks.score) == pytest.approx(0.3, abs=0.02)
     both = find_peaks(
-        scores.expand(2, -1, -1), GRID, WH.expand(2, -1), 0.0, False, torch.cat((free, near))
+        scores.expand(2, -1, -1), GRID, WH.expand(2, -1), False, reach=torch.cat((free, near))
     )
     assert both.centre_xy.tolist() == [[216.0, 144.0], [160.0, 152.0]]
 
@@ -103,7 +77,7 @@ def test_only_peaks_within_reach_are_taken() -> None:
 def test_the_slope_of_a_peak_outside_is_not_taken(radius: float, distance: int) -> None:
     scores = hill(distance, 0.0)
     assert float(scores[0, 15, 15 + distance // 8 - 2]) > 0.5  # inside of the circle
-    peaks = find_peaks(scores, GRID, WH, 0.0, True, circle(144.0, 144.0, radius))
+    peaks = find_peaks(scores, GRID, WH, True, reach=circle(144.0, 144.0, radius))
     assert float(peaks.score) == -math.inf
 
 

@@ -129,6 +129,25 @@ def test_a_target_that_was_carried_off_is_found_in_the_end(model: DCFSTNet, scen
     assert np.abs(centre(there[-1].box_xywh) - (250, 104)).max() < 6
 
 
+@pytest.mark.parametrize(("motion_window", "twin"), [(0.5, False), (0.0, True)])
+def test_a_better_match_a_size_away_is_not_the_target_that_stood_still(
+    model: DCFSTNet, scene: Scene, motion_window: float, twin: bool
+) -> None:
+    config = replace(QUICK, window_strength=0.0, camera_motion=False)
+    tracker = Tracker(model, replace(config, motion_window=motion_window))
+    tracker.init(scene(100, 90), (100, 90, 40, 48))
+    background = scene(0, 0, with_target=False).astype(float)
+    for step in range(1, 25):
+        # It fades and is learned as it is; in the end it has a neighbour as it was at first.
+        fade = min(0.04 * step, 0.6)
+        frame = (1 - fade) * scene(100, 90) + fade * background
+        if step > 22:
+            frame[:, 145:195] = scene(148, 90)[:, 145:195]
+        track = tracker.update(frame.astype(np.uint8))
+    assert track.evidence is not None and track.state is TrackState.TRACKING
+    assert np.abs(centre(track.box_xywh) - (168 if twin else 120, 114)).max() < 6
+
+
 def test_a_target_that_grows_is_followed_in_size(model: DCFSTNet, scene: Scene) -> None:
     tracker = Tracker(model, CONFIG)
     tracker.init(scene(100, 80), (100, 80, 40, 48))
