@@ -37,8 +37,8 @@ _RIVAL_ODDS, _COLOUR_ODDS, _OTHER_ODDS = -2.5, -3.0, -3.0
 # it. It is doubted below the first one where the target should be, below the second elsewhere, and
 # wholly so much lower.
 _MARGIN_THERE, _MARGIN_ELSEWHERE, _MARGIN_WIDTH = -0.15, 0.05, 0.25
-# A find on a rival's place is not doubted for that place alone above the second of these margins,
-# and wholly so up to the first.
+# A find is not doubted for a rival's place or for its colours alone above the second of these
+# margins, and wholly so up to the first.
 _RIVALS_MARGIN, _OWN_MARGIN = 0.15, 0.3
 # A find this far from where the target should be (see `Evidence.distance`) is elsewhere.
 _AWAY = 0.5
@@ -166,21 +166,19 @@ def doubt(evidence: Evidence, usual: Usual) -> float:
     frame by frame does not see that one frame on something else decides the next ones.
     """
     return (
-        _RIVAL_ODDS * _rival_doubt(evidence)
-        + _OTHER_ODDS * _other_doubt(evidence)
-        + _COLOUR_ODDS * _colour_doubt(evidence, usual)
+        _OTHER_ODDS * _other_doubt(evidence)
+        + _RIVAL_ODDS * _unlike(evidence) * evidence.rival_nearness
+        + _COLOUR_ODDS * _unlike(evidence) * _colour_doubt(evidence, usual)
     )
 
 
-def _rival_doubt(evidence: Evidence) -> float:
-    """How surely a find is a rival by its place, in [0, 1].
+def _unlike(evidence: Evidence) -> float:
+    """How far a find is from looking like the target and like nothing else that is known: 0 to 1.
 
-    Not where it looks like the target and like nothing else that is known: rivals and the target
-    pass each other while it is away.
+    Rivals and the target pass each other while it is away, and light changes its colours.
     """
     margin = known_margin(evidence.likeness, evidence.rival_likeness)
-    unlike = _clipped((_OWN_MARGIN - margin) / (_OWN_MARGIN - _RIVALS_MARGIN))
-    return evidence.rival_nearness * unlike
+    return _clipped((_OWN_MARGIN - margin) / (_OWN_MARGIN - _RIVALS_MARGIN))
 
 
 def _other_doubt(evidence: Evidence) -> float:

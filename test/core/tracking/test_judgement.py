@@ -12,6 +12,7 @@ import pytest
 from dcfst_core.track import Evidence, TrackState
 from dcfst_core.tracking.config import TrackerConfig
 from dcfst_core.tracking.evidence import FEATURES, Means, Usual
+from dcfst_core.tracking.evidence import doubt as doubt_of
 from dcfst_core.tracking.judgement import (
     Belief,
     Verdict,
@@ -402,6 +403,22 @@ def test_a_find_of_other_colours_is_doubted(evidence: Make) -> None:
     both = [evidence(colour_likeness=0.4), evidence(peak=0.6)]
     choice = choose(both, Belief(usual=usual), PLAIN_VERIFIER)
     assert choice is not None and choice.place == 1
+
+
+@pytest.mark.parametrize(
+    ("other", "doubted"), [(0.0, 1.0), (0.8, 1.0), (0.675, 0.5), (0.6, 0.0), (-0.2, 0.0)]
+)
+def test_whose_look_is_the_targets_alone_may_have_other_colours(
+    evidence: Make, other: float, doubted: float
+) -> None:
+    """Light changes them; where nothing is known beside the target (0), its look says little."""
+    usual = Usual(sure=Means(0.8, 0.9, colours=0.9))
+    same, changed = (
+        evidence(likeness=0.9, rival_likeness=other, colour_likeness=colours)
+        for colours in (0.9, 0.4)
+    )
+    assert doubt_of(same, usual) == 0.0
+    assert doubt_of(changed, usual) == pytest.approx(-3.0 * doubted)
 
 
 def test_a_find_that_looks_like_what_stood_beside_the_target_is_doubted(evidence: Make) -> None:
