@@ -191,12 +191,13 @@ def _course(
 ) -> Tensor:
     """Where targets should be in their regions (B, 3), and how far from there they are wont to be.
 
-    All in patch px.
+    All in patch px. Who was not as usual in the last frame may be anywhere: a leap betrays it.
     """
     rows = []
     for target, region in zip(targets, regions, strict=True):
         x, y, _, _ = region.to_patch((*target.motion.expected(), 0.0, 0.0))
-        rows.append((x, y, target.motion.spread * region.scale))
+        spread = target.motion.spread * region.scale if target.is_as_usual else math.inf
+        rows.append((x, y, spread))
     return to_device(rows, device)
 
 

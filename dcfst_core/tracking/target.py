@@ -94,6 +94,13 @@ class Target:
         return self.belief.state
 
     @property
+    def is_as_usual(self) -> bool:
+        """Whether it was seen in the last frame, and as it is wont to be."""
+        if self.state is not TrackState.TRACKING:
+            return False
+        return self.evidence is None or self.belief.usual.allows(self.evidence)
+
+    @property
     def track(self) -> Track:
         """The public view."""
         return Track(

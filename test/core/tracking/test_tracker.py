@@ -55,8 +55,10 @@ def test_says_that_a_vanished_target_is_lost_and_finds_it_again(
     tracker.init(scene(60, 80), BOX)
     for _ in range(3):
         seen = tracker.update(scene(60, 80))
+    assert tracker._targets["target"].is_as_usual
     gone = [tracker.update(scene(0, 0, with_target=False)) for _ in range(16)]
     assert gone[-1].state is TrackState.LOST and gone[-1].score < 0.1
+    assert not tracker._targets["target"].is_as_usual
     assert gone[-1].last_seen_box_xywh is not None
     assert np.abs(centre(gone[-1].last_seen_box_xywh) - centre(seen.box_xywh)).max() < 12
     back = [tracker.update(scene(x, y)) for _ in range(20)]

@@ -55,10 +55,11 @@ def test_who_moves_little_is_where_it_should_be_and_who_leaps_may_be_the_better_
     assert (found - torch.tensor([[0.0, 8.0], [48.0, 8.0]])).abs().max() < 1
 
 
-@pytest.mark.parametrize("deviation", [1e-3, 1e30])
+@pytest.mark.parametrize("deviation", [1e-3, 1e30, math.inf])
 def test_no_deviation_is_too_small_or_too_great(deviation: float) -> None:
     window = course_window(GRID, torch.tensor([[140.0, 150.0, deviation]]), 0.5)
     assert window.isfinite().all() and float(window.min()) >= 0.5
+    assert bool((window == 1).all()) == (deviation > 1)
 
 
 @pytest.mark.parametrize("strength", [0.1, 0.5, 1.0])
