@@ -165,11 +165,9 @@ def doubt(evidence: Evidence, usual: Usual) -> float:
     What is said here is said rarely and decides much, so it is not fitted with the features: a fit
     frame by frame does not see that one frame on something else decides the next ones.
     """
-    return (
-        _OTHER_ODDS * _other_doubt(evidence)
-        + _RIVAL_ODDS * _unlike(evidence) * evidence.rival_nearness
-        + _COLOUR_ODDS * _unlike(evidence) * _colour_doubt(evidence, usual)
-    )
+    by_place, by_colours = evidence.rival_nearness, _colour_doubt(evidence, usual)
+    by_either = _RIVAL_ODDS * by_place + _COLOUR_ODDS * by_colours
+    return _OTHER_ODDS * _other_doubt(evidence) + _unlike(evidence) * by_either
 
 
 def _unlike(evidence: Evidence) -> float:

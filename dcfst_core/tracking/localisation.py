@@ -8,7 +8,7 @@ What is decided after them is decided on the host.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -76,6 +76,7 @@ class Localiser:
         self._grid = grid
         self._timer = timer
         self._refine_boxes = BoxRefiner(net, config, net.device)
+        self._border = border_window(grid.size, config.window_strength, net.device)
         graphs = config.cuda_graphs and net.device.type == "cuda"
         self._graphed_search = GraphedStage(self.search_regions, graphs)
         self._graphed_examine = GraphedStage(self.examine_finds, graphs)
@@ -104,7 +105,7 @@ class Localiser:
                 patches,
                 join([target.model.kernel for target in held]),
                 target_wh,
-                _course(held, regions, image.device),
+                _course(plans, image.device),
                 _reach(plans, image.device),
             )
         )
@@ -150,11 +151,10 @@ class Localiser:
         return Found(blocks, features, scores, peaks)
 
     def _window(self, course: Tensor) -> Tensor:
-        config, grid = self._config, self._grid
-        border = border_window(grid.size, config.window_strength, course.device)
-        if config.motion_window == 0:
-            return border
-        return border * course_window(grid, course, config.motion_window)
+        strength = self._config.motion_window
+        if strength == 0:
+            return self._border
+        return self._border * course_window(self._grid, course, strength)
 
     def examine_finds(self, inputs: ExamineInputs, cells: Cells | None) -> Examined:
         """Refine the boxes at the peaks and compare them with what is known; on the device."""
@@ -186,29 +186,30 @@ class Localiser:
         return Examined(refined, looks, descriptor, other, alike, palette)
 
 
-def _course(
-    targets: Sequence[Target], regions: Sequence[SearchRegion], device: torch.device
-) -> Tensor:
-    """Where targets should be in their regions (B, 3), and how far from there they are wont to be.
-
-    All in patch px. Who was not as usual in the last frame may be anywhere: a leap betrays it.
-    """
-    rows = []
-    for target, region in zip(targets, regions, strict=True):
-        x, y, _, _ = region.to_patch((*target.motion.expected(), 0.0, 0.0))
-        spread = target.motion.spread * region.scale if target.is_as_usual else math.inf
-        rows.append((x, y, spread))
-    return to_device(rows, device)
+def _course(plans: Sequence[Plan], device: torch.device) -> Tensor:
+    """Places and deviations (B, 3), patch px, of where targets should be."""
+    return _circles(plans, lambda plan, region: plan.spread, device)
 
 
 def _reach(plans: Sequence[Plan], device: torch.device) -> Tensor | None:
     """Centres and radii (B, 3), patch px, of the circles in which targets in doubt have to be."""
     if all(plan.reach == math.inf for plan in plans):
         return None
+    return _circles(
+        plans, lambda plan, region: math.inf if region is plan.beyond else plan.reach, device
+    )
+
+
+def _circles(
+    plans: Sequence[Plan], radius: Callable[[Plan, SearchRegion], float], device: torch.device
+) -> Tensor:
+    """Circles (B, 3) around where targets should be, in the patch px of each region.
+
+    `radius`: of a region's circle, image px.
+    """
     rows = []
     for plan in plans:
         for region in plan.looked_at:
             x, y, _, _ = region.to_patch((*plan.expected_xy, 0.0, 0.0))
-            reach = math.inf if region is plan.beyond else plan.reach
-            rows.append((x, y, reach * region.scale))
+            rows.append((x, y, radius(plan, region) * region.scale))
     return to_device(rows, device)

@@ -131,7 +131,7 @@ class Motion:
         """
         if self.frames_unseen >= _ANYWHERE:
             return math.inf
-        return self.size * (1 + 2 * self._wandered(self.step))
+        return self._and_a_leap(1.0, self._wandered(self.step))
 
     @property
     def spread(self) -> float:
@@ -139,12 +139,16 @@ class Motion:
 
         A standard deviation, as of `scale`; the box is off by something even if the target halts.
         """
-        return self.size * (_BOX_SPREAD + 2 * self._wandered(self.step))
+        return self._and_a_leap(_BOX_SPREAD, self._wandered(self.step))
 
     @property
     def stride(self) -> float:
         """The same for one that was seen just now, however long ago it was."""
-        return self.size * (1 + 2 * self.step)
+        return self._and_a_leap(1.0, self.step)
+
+    def _and_a_leap(self, sizes: float, step: float) -> float:
+        """So many of its sizes and twice a step, px."""
+        return self.size * (sizes + 2 * step)
 
     def may_leap(self) -> bool:
         """Whether one step may lead out of the search region."""

@@ -33,6 +33,9 @@ class Plan:
     """The tile that comes next, if this frame does not find it."""
     beyond: SearchRegion | None = None
     """One at the border of its reach: what answers farther out is something else."""
+    spread: float = math.inf
+    """Pixels by which it is wont to be off from where it should be; infinite in doubt, and where
+    it was not as usual in the last frame: a leap betrays what covers it."""
 
     @property
     def looked_at(self) -> tuple[SearchRegion, ...]:
@@ -52,7 +55,8 @@ def make_plan(
     home = SearchRegion.around(target.box_xywh, config.search_area_scale, config.patch_size)
     expected_xy = target.motion.expected()
     if target.state is TrackState.TRACKING:
-        return Plan((home,), expected_xy, math.inf, target.next_tile)
+        spread = target.motion.spread if target.is_as_usual else math.inf
+        return Plan((home,), expected_xy, math.inf, target.next_tile, spread=spread)
     reach = target.motion.reach(config.reach)
     x, y = expected_xy
     expected = replace(home, centre_x=min(max(x, 0), width), centre_y=min(max(y, 0), height))

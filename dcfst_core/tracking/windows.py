@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import torch
 from torch import Tensor
 
@@ -24,12 +22,8 @@ def course_window(grid: SampleGrid, course: Tensor, strength: float) -> Tensor:
     return 1 - strength * (1 - along_y[:, :, None] * along_x[:, None, :])
 
 
-@functools.cache
 def border_window(size: int, strength: float, device: torch.device) -> Tensor:
-    """A cosine window (1, n, n) in the middle of the region: what trackers since KCF do.
-
-    Made once for a device: a frame is a long list of small operations.
-    """
+    """A cosine window (1, n, n) in the middle of the region: what trackers since KCF do."""
     # Hann over size + 2 points, without its zero ends, so that the border is lowered, not erased.
     hann = torch.hann_window(size + 2, periodic=False, device=device)[1:-1]
     return (1 + strength * (hann[:, None] * hann - 1))[None]
